@@ -1,0 +1,78 @@
+import { createLogger, logLevels, type Logger, type LogLevel } from './logger.ts';
+import { helpText, parseFlags, UsageError, type FlagTable, type FlagValues } from './flags.ts';
+
+/** What a running component looks like to `runMain`. */
+export interface Component extends AsyncDisposable {
+  /** Rejects when the component cannot go on; never resolves before disposal otherwise. Omit if it cannot fail by itself. */
+  readonly failed?: Promise<never>;
+}
+
+export interface MainOptions<T extends FlagTable> {
+  /** The process's name in logs and `--help`, such as `kube-scheduler`. */
+  readonly name: string;
+  readonly description: string;
+  readonly flags: T;
+  /** Builds and starts the component. `signal` aborts when the process was asked to stop while it still starts. */
+  start(
+    values: FlagValues<T & typeof logFlags>,
+    context: { readonly logger: Logger; readonly signal: AbortSignal },
+  ): Promise<Component>;
+}
+
+/** Flags of every component. */
+export const logFlags = {
+  'log-level': { type: 'string', default: 'info', values: logLevels, description: 'Least level that is logged.' },
+} as const satisfies FlagTable;
+
+/** How long an orderly stop may take before the process gives up on it. */
+const SHUTDOWN_TIMEOUT_MS = 20_000;
+
+/**
+ * The whole life of a component's process: flags, start, SIGTERM or SIGINT, orderly disposal. Only `src/main.ts` calls it.
+ * Exits 0 after an orderly stop, 2 on a usage error (the flag's name on stderr), 1 when the component failed; an uncaught
+ * exception or rejection is logged and ends the process with 1.
+ */
+export async function runMain<const T extends FlagTable>(options: MainOptions<T>): Promise<void> {
+  const table = { ...options.flags, ...logFlags };
+  const argv = process.argv.slice(2);
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(helpText(options.name, options.description, table));
+    return;
+  }
+  const logger = (level: LogLevel): Logger => createLogger({ name: options.name, level });
+  let log = logger('info');
+  const die = (error: unknown): never => {
+    if (error instanceof UsageError) {
+      process.stderr.write(`${options.name}: ${error.message}\n`);
+      process.exit(2);
+    }
+    log.fatal({ err: error }, 'process failed');
+    process.exit(1);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (stop.signal.aborted) process.exit(130);
+      log.info({ signal }, 'stopping');
+      stop.abort(new Error(`received ${signal}`));
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+  try {
+    const values = parseFlags<T & typeof logFlags>(table, argv);
+    log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
+    const component = await options.start(values, { logger: log, signal: stop.signal });
+    await Promise.race([stopped, ...(component.failed === undefined ? [] : [component.failed])]);
+    setTimeout(() => die(new Error('shutdown timed out')), SHUTDOWN_TIMEOUT_MS).unref();
+    await component[Symbol.asyncDispose]();
+  } catch (error) {
+    if (!(stop.signal.aborted && error === stop.signal.reason)) die(error);
+  }
+  log.info('stopped');
+  process.exit(0);
+}
