@@ -1,0 +1,38 @@
+import type { KubeObject, Resource, UnstructuredObject } from '@naru/api';
+import type { UserInfo } from '../authentication/authenticator.ts';
+
+export type AdmissionOperation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+
+export interface AdmissionAttributes {
+  readonly operation: AdmissionOperation;
+  readonly resource: Resource;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly user: UserInfo;
+  readonly dryRun: boolean;
+  /** The new object; undefined for DELETE. `admit` may change it. */
+  readonly object: UnstructuredObject | undefined;
+  /** The stored object for UPDATE and DELETE. */
+  readonly oldObject: UnstructuredObject | undefined;
+  /** Options of the request (DeleteOptions and the like), where there are any. */
+  readonly options?: unknown;
+  warn(message: string): void;
+}
+
+/** What admission plugins may read: stored objects, from the caches, and for some a consistent read. */
+export interface AdmissionStore {
+  /** From the watch cache. */
+  get<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): T | undefined;
+  list<T extends KubeObject>(resource: Resource<T>, namespace?: string): readonly T[];
+  /** From the store itself. */
+  getConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): Promise<T | undefined>;
+}
+
+/** Mutating plugins have `admit`, validating ones `validate`; all admits run before all validates. They refuse with a StatusError. */
+export interface AdmissionPlugin {
+  readonly name: string;
+  handles(operation: AdmissionOperation, resource: Resource, subresource: string): boolean;
+  admit?(attributes: AdmissionAttributes, store: AdmissionStore): Promise<void> | void;
+  validate?(attributes: AdmissionAttributes, store: AdmissionStore): Promise<void> | void;
+}

@@ -1,0 +1,62 @@
+import type { FieldError, KubeObject, Resource, UnstructuredObject } from '@naru/api';
+
+/** What a strategy may know of the request. Everything else it decides from the objects alone. */
+export interface StrategyContext {
+  /** Time of the request, RFC 3339 with seconds. */
+  readonly now: string;
+}
+
+/**
+ * What makes a kind different from the others: defaults, validation, what an update may change. PURE: no I/O, no clock.
+ * The generic registry has already checked the body against the schema (types, required and unknown fields) and takes
+ * care of ObjectMeta (name, generateName, uid, timestamps, resourceVersion, generation, finalizers, owner references).
+ * Objects passed to `default*` and `prepare*` are the strategy's to change; objects to be validated are not.
+ */
+export interface Strategy {
+  /** Sets defaults. Runs on every object that comes in, after patches too; must be idempotent. */
+  applyDefaults?(object: UnstructuredObject): void;
+  /** Drops what a client may not set on create, such as status. Default: drops `status` if there is a status subresource. */
+  prepareForCreate?(object: UnstructuredObject, context: StrategyContext): void;
+  validate?(object: UnstructuredObject): readonly FieldError[];
+  /** Keeps what this path may not change. Default: keeps the old `status` if there is a status subresource. */
+  prepareForUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: StrategyContext): void;
+  validateUpdate?(object: UnstructuredObject, old: UnstructuredObject): readonly FieldError[];
+  /** For the status subresource. Default: everything but `status` and metadata's managed fields stays the old. */
+  prepareForStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: StrategyContext): void;
+  validateStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject): readonly FieldError[];
+  /** Whether generation counts up: default, when anything but metadata and status differs. */
+  specChanged?(object: UnstructuredObject, old: UnstructuredObject): boolean;
+  /** Warnings for the client (Warning headers). */
+  warnings?(object: UnstructuredObject): readonly string[];
+  /** Seconds a deletion waits for the object's owner to confirm it (pods: 30); undefined deletes at once. */
+  gracePeriodSeconds?(object: UnstructuredObject, requested: number | undefined): number | undefined;
+  /** Field selectors beyond metadata.name and metadata.namespace, with the object's value for each. */
+  readonly selectableFields?: Readonly<Record<string, (object: UnstructuredObject) => string>>;
+  /** What a deletion does with dependents when the request does not say; default Background. */
+  readonly defaultPropagation?: 'Background' | 'Orphan';
+  /** Whether PUT to a name that is not there creates it, as upstream allows for some kinds; default false. */
+  readonly allowCreateOnUpdate?: boolean;
+}
+
+/** A column of `kubectl get`. */
+export interface TableColumn {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'date' | 'boolean' | 'number';
+  readonly format?: string;
+  readonly description?: string;
+  /** 0 is always shown, 1 with -o wide. */
+  readonly priority?: number;
+}
+
+/** Columns of a kind and the cells of one object, in the columns' order. `nowMs` is for ages. */
+export interface TableConvertor {
+  readonly columns: readonly TableColumn[];
+  cells(object: UnstructuredObject, nowMs: number): unknown[];
+}
+
+/** Everything the server knows of a kind. */
+export interface ResourceRegistration<T extends KubeObject = KubeObject> {
+  readonly resource: Resource<T>;
+  readonly strategy: Strategy;
+  readonly table: TableConvertor;
+}

@@ -1,0 +1,3 @@
+export { patchTypes } from './client.ts';
+export type * from './client.ts';
+export type * from './informer.ts';

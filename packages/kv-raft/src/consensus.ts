@@ -1,0 +1,72 @@
+/**
+ * The seam between consensus and the store: the server proposes opaque commands and reads at a known index; the state
+ * machine applies what is committed. Neither knows the other's inside.
+ */
+
+/** What a member knows of its cluster. Ids are bigints on the wire, decimal strings in JSON. */
+export interface ConsensusStatus {
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+  /** 0n when there is no known leader. */
+  readonly leaderId: bigint;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly members: readonly MemberInfo[];
+}
+
+export interface MemberInfo {
+  readonly id: bigint;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
+}
+
+/** Why a proposal or read could not be answered. A `timeout`'s or `leader-lost`'s fate is unknown: never retry it. */
+export type ConsensusErrorCode = 'no-leader' | 'leader-lost' | 'timeout' | 'too-many-requests' | 'stopped' | 'storage';
+
+export interface CommandEntry {
+  readonly index: number;
+  readonly term: number;
+  readonly data: Uint8Array;
+}
+
+/** The replicated state. All methods but the snapshot stream are synchronous: no await inside a transition. */
+export interface StateMachine<R> {
+  /** Applies committed commands in order, each exactly once; returns one result per command. Deterministic. */
+  apply(entries: readonly CommandEntry[]): readonly R[];
+  /** Index of the last applied command; restored together with the data. */
+  readonly appliedIndex: number;
+  /** Pins the present state and streams it while later commands are applied. Chunks of at most 1 MiB. */
+  snapshot(): { readonly index: number; readonly chunks: AsyncIterable<Uint8Array> };
+  /** Replaces the whole state by a streamed snapshot. On failure the old state stays. */
+  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Called when this member becomes leader (its term) or stops being it (undefined): the lease clock runs on the leader only. */
+  leadershipChanged?(term: number | undefined): void;
+}
+
+/** One member's consensus. `R` is what the state machine answers to a command. */
+export interface Consensus<R> extends AsyncDisposable {
+  /**
+   * Replicates `command` (from a follower too: it is forwarded) and resolves with this member's result of applying it.
+   * @throws ConsensusError by code
+   */
+  propose(command: Uint8Array, options: { readonly signal: AbortSignal }): Promise<R>;
+  /** Resolves once this member has applied everything that was committed when the call was made (ReadIndex). */
+  readIndex(options: { readonly signal: AbortSignal }): Promise<void>;
+  status(): ConsensusStatus;
+  readonly isLeader: boolean;
+  /** Rejects when the member cannot go on (disk failed, log corrupt). */
+  readonly failed: Promise<never>;
+}
+
+export class ConsensusError extends Error {
+  override readonly name = 'ConsensusError';
+  readonly code: ConsensusErrorCode;
+
+  constructor(code: ConsensusErrorCode, options?: ErrorOptions) {
+    super(`consensus: ${code}`, options);
+    this.code = code;
+  }
+}
