@@ -40,6 +40,8 @@ export interface Resource<T extends KubeObject = KubeObject> {
   readonly categories: readonly string[];
   readonly verbs: readonly Verb[];
   readonly subresources: readonly SubresourceDefinition[];
+  /** Whether its objects are kept in the store. Reviews, bindings and component statuses are not. */
+  readonly stored: boolean;
   /** Name of the model in @kubernetes/client-node, such as `V1Pod`: the key into the generated schemas. */
   readonly model: string;
   /** Never set. Makes `Resource<Pod>` and `Resource<Node>` different types. */
@@ -56,7 +58,9 @@ export const scaleSubresource: SubresourceDefinition = {
 };
 
 type Definition = Pick<Resource, 'resource' | 'kind' | 'model' | 'namespaced'> &
-  Partial<Pick<Resource, 'group' | 'version' | 'singular' | 'shortNames' | 'categories' | 'verbs' | 'subresources'>>;
+  Partial<
+    Pick<Resource, 'group' | 'version' | 'singular' | 'shortNames' | 'categories' | 'verbs' | 'subresources' | 'stored'>
+  >;
 
 /** Defines a resource; group '' and version v1 unless told. */
 export function defineResource<T extends KubeObject>(definition: Definition): Resource<T> {
@@ -68,6 +72,7 @@ export function defineResource<T extends KubeObject>(definition: Definition): Re
     categories: [],
     verbs: allVerbs,
     subresources: [],
+    stored: true,
     ...definition,
   };
 }
