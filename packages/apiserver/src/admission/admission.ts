@@ -25,6 +25,8 @@ export interface AdmissionStore {
   /** From the watch cache. */
   get<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): T | undefined;
   list<T extends KubeObject>(resource: Resource<T>, namespace?: string): readonly T[];
+  /** Revision of the resource's last change in the watch cache: what is derived from its objects holds while this does. */
+  changedRevision(resource: Resource): number;
   /** From the store itself. */
   getConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): Promise<T | undefined>;
 }
