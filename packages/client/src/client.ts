@@ -13,6 +13,13 @@ export interface SubresourceOptions extends NamespaceOptions {
   readonly subresource?: string;
 }
 
+export interface PatchOptions extends SubresourceOptions {
+  /** Who applies; required for the patch type `apply`. */
+  readonly fieldManager?: string;
+  /** For `apply`: takes fields over from other managers. */
+  readonly force?: boolean;
+}
+
 export interface ListOptions extends NamespaceOptions {
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
@@ -67,7 +74,7 @@ export interface Client {
     name: string,
     type: PatchType,
     patch: unknown,
-    options?: SubresourceOptions,
+    options?: PatchOptions,
   ): Promise<T>;
   delete<T extends KubeObject>(
     resource: Resource<T>,

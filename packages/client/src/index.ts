@@ -1,3 +1,14 @@
 export { patchTypes } from './client.ts';
 export type * from './client.ts';
+export { Controller, type ControllerOptions, type ReconcileResult } from './controller.ts';
+export { EventRecorder, type EventNote, type EventRecorderOptions } from './event-recorder.ts';
+export { Indexer, joinKey, keyOf, splitKey, type IndexFunction } from './indexer.ts';
 export type * from './informer.ts';
+export { KubeconfigError, loadKubeconfig } from './kubeconfig.ts';
+export { LeaderElector, type LeaderElectorOptions } from './leader-elector.ts';
+export { listAll, listPages, PAGE_SIZE } from './list-pages.ts';
+export { formatMicroTime, formatTime } from './time-format.ts';
+export { RestClient, type RestClientOptions } from './rest-client.ts';
+export { SharedInformer, type SharedInformerDependencies } from './shared-informer.ts';
+export { SharedInformerFactory } from './shared-informer-factory.ts';
+export { WorkQueue, type WorkQueueOptions } from './work-queue.ts';
