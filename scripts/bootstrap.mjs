@@ -4,7 +4,7 @@
 //   node scripts/bootstrap.mjs FILE.ts [ARGUMENT…]
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,12 +52,8 @@ function generate() {
   writeFileSync(stamp, digest);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [file, ...args] = process.argv.slice(2);
-  if (file === undefined) {
-    process.stderr.write('usage: node scripts/bootstrap.mjs FILE.ts [ARGUMENT…]\n');
-    process.exit(2);
-  }
+/** Prepares the clone and runs `file` (relative to the root) with the pinned Node; exits with its exit status. */
+export function runPinned(file, args) {
   try {
     install();
     if (!file.endsWith('generate.ts')) generate();
@@ -65,11 +61,20 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     process.stderr.write(`naru: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   }
-  const child = spawn(pinnedNode(), [join(root, file), ...args], { stdio: 'inherit', cwd: process.cwd() });
+  const child = spawn(pinnedNode(), [join(root, file), ...args], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     process.stderr.write(`naru: ${error.message}\n`);
     process.exit(1);
   });
   child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [file, ...args] = process.argv.slice(2);
+  if (file === undefined) {
+    process.stderr.write('usage: node scripts/bootstrap.mjs FILE.ts [ARGUMENT…]\n');
+    process.exit(2);
+  }
+  runPinned(file, args);
 }

@@ -1,0 +1,2 @@
+export { describeCluster, defaultOptions } from './topology.ts';
+export type { ClusterOptions, ProcessSpec, Topology } from './topology.ts';
