@@ -1,0 +1,71 @@
+import { newUnauthorized } from '@naru/api';
+import type { IncomingMessage } from 'node:http';
+import type { Authenticator, UserInfo } from './authenticator.ts';
+import { bearerToken } from './bearer-token.ts';
+import type { ServiceAccountTokens } from './service-account-tokens.ts';
+import { TokenFileAuthenticator } from './token-file-authenticator.ts';
+import { X509Authenticator } from './x509-authenticator.ts';
+
+export interface AuthenticationOptions {
+  /** Whether the server asks for client certificates (`--client-ca-file`). */
+  readonly clientCertificates: boolean;
+  /** Users by token: `parseTokenFile` of `--token-auth-file`. */
+  readonly tokens?: ReadonlyMap<string, UserInfo>;
+  /** Keys and issuer of ServiceAccount tokens; without it none is accepted. */
+  readonly serviceAccounts?: ServiceAccountTokens;
+}
+
+/** Authenticates requests and bare tokens (TokenReview) by every configured method. */
+export interface ClusterAuthenticator extends Authenticator {
+  authenticateToken(token: string, audiences: readonly string[]): Promise<UserInfo | undefined>;
+}
+
+const anonymous: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+/** What callers without any credentials may reach: health and version. */
+const anonymousPaths = /^\/(healthz|livez|readyz|version)(\/.*)?$/u;
+
+/**
+ * The union of all methods. A caller whom none knows is 401, except without credentials on health and version paths.
+ * @throws (its authenticate) StatusError Unauthorized.
+ */
+export function createAuthenticator(options: AuthenticationOptions): ClusterAuthenticator {
+  return new UnionAuthenticator(options);
+}
+
+class UnionAuthenticator implements ClusterAuthenticator {
+  readonly #x509: X509Authenticator | undefined;
+  readonly #tokenFile: TokenFileAuthenticator | undefined;
+  readonly #serviceAccounts: ServiceAccountTokens | undefined;
+
+  constructor({ clientCertificates, tokens, serviceAccounts }: AuthenticationOptions) {
+    this.#x509 = clientCertificates ? new X509Authenticator() : undefined;
+    this.#tokenFile = tokens === undefined ? undefined : new TokenFileAuthenticator(tokens);
+    this.#serviceAccounts = serviceAccounts;
+  }
+
+  async authenticate(request: IncomingMessage): Promise<UserInfo> {
+    const byCertificate = await this.#x509?.authenticate(request);
+    if (byCertificate !== undefined) return authenticated(byCertificate);
+    const token = bearerToken(request);
+    if (token !== undefined) {
+      const user = await this.authenticateToken(token, []);
+      if (user === undefined) throw newUnauthorized();
+      return user;
+    }
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    if (request.headers.authorization === undefined && anonymousPaths.test(path)) return anonymous;
+    throw newUnauthorized();
+  }
+
+  async authenticateToken(token: string, audiences: readonly string[]): Promise<UserInfo | undefined> {
+    const user =
+      this.#tokenFile?.authenticateToken(token) ?? (await this.#serviceAccounts?.authenticate(token, audiences));
+    return user === undefined ? undefined : authenticated(user);
+  }
+}
+
+function authenticated(user: UserInfo): UserInfo {
+  return user.groups.includes('system:authenticated')
+    ? user
+    : { ...user, groups: [...user.groups, 'system:authenticated'] };
+}
