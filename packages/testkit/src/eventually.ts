@@ -1,0 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+const POLL_MS = 5;
+
+/**
+ * Calls `fn` until it neither throws nor returns false, and resolves with what it returned.
+ * @throws Error, with the last failure as its cause, when that takes longer than `deadlineMs` (default 10 s).
+ */
+export async function eventually<T>(
+  fn: () => T | Promise<T>,
+  options: { readonly deadlineMs?: number } = {},
+): Promise<T> {
+  const deadlineMs = options.deadlineMs ?? 10_000;
+  const startedMs = performance.now();
+  for (;;) {
+    let failure: unknown = new Error('returned false');
+    try {
+      const value = await fn();
+      if (value !== false) return value;
+    } catch (error) {
+      failure = error;
+    }
+    if (performance.now() - startedMs > deadlineMs) {
+      const message = failure instanceof Error ? failure.message : String(failure);
+      throw new Error(`not within ${deadlineMs} ms: ${message}`, { cause: failure });
+    }
+    await delay(POLL_MS);
+  }
+}
