@@ -1,9 +1,13 @@
 // `npm test`: the checks and every test. Ends with one line `N passed, N failed`; exits 0 only if nothing failed and
 // something passed. With arguments it runs only those test files (`npm test packages/api/test/quantity.test.ts`).
 import { spawn } from 'node:child_process';
+import { glob } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ensurePrograms } from './programs.ts';
 
 const root = join(import.meta.dirname, '..');
+/** Tests of whole clusters, each in a run of its own: they need the machine for themselves. */
+const clusterTests = ['test/e2e', 'test/interop', 'test/robustness'] as const;
 let passed = 0;
 let failed = 0;
 
@@ -57,7 +61,15 @@ async function runTap(files: readonly string[]): Promise<void> {
 }
 
 const files = process.argv.slice(2);
-if (files.length === 0) count((await exitCode(process.execPath, [join(root, 'scripts', 'check.ts')])) === 0);
-await runTap(files);
+process.env['PATH'] = await ensurePrograms();
+if (files.length > 0) await runTap(files);
+else {
+  count((await exitCode(process.execPath, [join(root, 'scripts', 'check.ts')])) === 0);
+  await runTap([]);
+  for (const folder of clusterTests) {
+    const tests = await Array.fromAsync(glob(`${folder}/*.test.ts`, { cwd: root }));
+    if (tests.length > 0) await runTap(['--jobs=1', '--timeout=900', ...tests.toSorted()]);
+  }
+}
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
