@@ -1,5 +1,13 @@
+export * from './condition.ts';
 export * from './field-error.ts';
+export * from './field-selector.ts';
+export * from './int-or-string.ts';
+export * from './label-selector.ts';
 export type * from './object.ts';
+export * from './object-meta.ts';
+export * from './quantity.ts';
 export * from './resource.ts';
 export * from './resources.ts';
 export * from './status.ts';
+export * from './time.ts';
+export * from './validation.ts';
