@@ -11,6 +11,7 @@ import {
 } from './commands/control.ts';
 import type { Command } from './commands/command.ts';
 import { logsCommand } from './commands/logs.ts';
+import { pkiCommand } from './commands/pki.ts';
 import { upCommand } from './commands/up.ts';
 import { NotRunningError, RefusedError } from './supervisor/control-client.ts';
 
@@ -24,6 +25,7 @@ const commands: Readonly<Record<string, Command>> = {
   resume: resumeCommand,
   restart: restartCommand,
   reset: resetCommand,
+  pki: pkiCommand,
 };
 
 const SECOND_SIGNAL_MS = 500;

@@ -13,6 +13,8 @@ export interface ClusterPkiOptions {
   readonly kubeconfigDir: string;
   /** URL of the API server in kubeconfigs. */
   readonly server: string;
+  /** The same for the admin, who may be outside; default `server`. */
+  readonly adminServer?: string;
   readonly apiserverHosts: readonly string[];
   readonly storeMembers: readonly { readonly name: string; readonly hosts: readonly string[] }[];
   readonly nodes: readonly { readonly name: string; readonly number: number; readonly hosts: readonly string[] }[];
@@ -81,12 +83,17 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<void
     authority(join(dir, 'ca'), 'naru-ca'),
     authority(join(dir, 'etcd', 'ca'), 'naru-etcd-ca'),
   ]);
-  const kubeconfig = async (file: string, commonName: string, organizations: readonly string[]): Promise<void> => {
+  const kubeconfig = async (
+    file: string,
+    commonName: string,
+    organizations: readonly string[],
+    server = options.server,
+  ): Promise<void> => {
     const path = join(options.kubeconfigDir, `${file}.kubeconfig`);
     const present = await readFile(path, 'utf8').catch(() => '');
-    if (present.includes(`server: ${options.server}\n`)) return;
+    if (present.includes(`server: ${server}\n`)) return;
     const pair = await ca.issue({ commonName, organizations, usages: ['client'] });
-    await write(path, kubeconfigText(options.server, commonName, ca.pem.cert, pair), PRIVATE);
+    await write(path, kubeconfigText(server, commonName, ca.pem.cert, pair), PRIVATE);
   };
   const masters = ['system:masters'];
   await Promise.all([
@@ -119,7 +126,7 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<void
     ...options.nodes.map(({ name, number }) =>
       kubeconfig(`kubelet-${number}`, `system:node:${name}`, ['system:nodes']),
     ),
-    kubeconfig('admin', 'admin', masters),
+    kubeconfig('admin', 'admin', masters, options.adminServer),
     kubeconfig('controller-manager', 'system:kube-controller-manager', []),
     kubeconfig('scheduler', 'system:kube-scheduler', []),
     kubeconfig('kube-proxy', 'system:kube-proxy', []),
