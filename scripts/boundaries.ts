@@ -28,7 +28,10 @@ const pureFolders: readonly string[] = [
   'packages/apiserver/src/registry/strategies',
   'packages/scheduler/src/plugins',
   'packages/kube-proxy/src/plan',
+  'packages/kubelet/src/plan',
 ];
+/** Reads the generated schemas, two files of its own package, at first use: everything else of packages/api is pure. */
+const impureByDesign: ReadonlySet<string> = new Set(['packages/api/src/schemas.ts']);
 const pureFile = /^packages\/controller-manager\/src\/.*plan\.ts$/u;
 const impure =
   /\b(async|await|Promise|setTimeout|setInterval|Math\.random|Date\.now|performance\.now|process\.)\b|new Date\(\)|from 'node:(?!assert|buffer)|from '(pino|undici|fastify)/u;
@@ -87,6 +90,7 @@ function checkImports(root: string, file: string, source: string): string[] {
 }
 
 function checkPure(path: string, source: string): string[] {
+  if (impureByDesign.has(path)) return [];
   if (!pureFolders.some((folder) => path.startsWith(`${folder}/`)) && !pureFile.test(path)) return [];
   const found = impure.exec(stripProse(source));
   return found === null ? [] : [`${path}: pure code may not use ${JSON.stringify(found[0])}`];
