@@ -45,7 +45,13 @@ function install() {
 
 function generate() {
   const stamp = join(root, 'packages', 'api', 'generated', '.digest');
-  const digest = digestOf('package-lock.json', 'scripts/generate.ts');
+  const digest = digestOf(
+    'package-lock.json',
+    'scripts/generate.ts',
+    'packages/api/src/resources.ts',
+    'packages/api/data/schema-facts.json',
+    'packages/api/data/schema-supplement.json',
+  );
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
   execFileSync(pinnedNode(), [join(root, 'scripts', 'generate.ts')], { cwd: root, stdio: ['ignore', 2, 2] });
   mkdirSync(dirname(stamp), { recursive: true });

@@ -1,6 +1,9 @@
 export * from './condition.ts';
+export * from './decode.ts';
+export * from './duplicate-fields.ts';
 export * from './field-error.ts';
 export * from './field-selector.ts';
+export * from './field-validation.ts';
 export * from './int-or-string.ts';
 export * from './label-selector.ts';
 export type * from './object.ts';
@@ -8,6 +11,8 @@ export * from './object-meta.ts';
 export * from './quantity.ts';
 export * from './resource.ts';
 export * from './resources.ts';
+export type * from './schema.ts';
+export * from './schemas.ts';
 export * from './status.ts';
 export * from './time.ts';
 export * from './validation.ts';
