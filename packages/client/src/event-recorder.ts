@@ -1,7 +1,6 @@
-import { apiVersionOf, events, isStatusError, type CoreEvent, type KubeObject } from '@naru/api';
+import { apiVersionOf, events, formatTime, isStatusError, type CoreEvent, type KubeObject } from '@naru/api';
 import { systemClock, type Clock, type Logger } from '@naru/component';
 import type { Client } from './client.ts';
-import { formatTime } from './time-format.ts';
 
 /** What happened to an object. */
 export interface EventNote {

@@ -1,19 +1,5 @@
-import type { KubeObject } from '@naru/api';
+import { keyOf, type KubeObject } from '@naru/api';
 import type { Lister } from './informer.ts';
-
-/** `namespace/name`, or `name` for what is in no namespace: upstream's key of an object in caches and queues. */
-export function keyOf(object: KubeObject): string {
-  return joinKey(object.metadata.namespace ?? '', object.metadata.name ?? '');
-}
-
-export function joinKey(namespace: string, name: string): string {
-  return namespace === '' ? name : `${namespace}/${name}`;
-}
-
-export function splitKey(key: string): { readonly namespace: string; readonly name: string } {
-  const slash = key.indexOf('/');
-  return slash === -1 ? { namespace: '', name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
 
 export type IndexFunction<T> = (object: T) => readonly string[];
 
@@ -44,7 +30,7 @@ export class Indexer<T extends KubeObject> implements Lister<T> {
   }
 
   get(namespace: string, name: string): T | undefined {
-    return this.#objects.get(joinKey(namespace, name));
+    return this.#objects.get(namespace === '' ? name : `${namespace}/${name}`);
   }
 
   getByKey(key: string): T | undefined {

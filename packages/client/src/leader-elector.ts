@@ -1,7 +1,6 @@
-import { isNotFound, leases, type Lease } from '@naru/api';
+import { formatMicroTime, isNotFound, leases, type Lease } from '@naru/api';
 import { systemClock, type Clock, type Logger } from '@naru/component';
 import type { Client } from './client.ts';
-import { formatMicroTime } from './time-format.ts';
 
 export interface LeaderElectorOptions {
   readonly client: Client;

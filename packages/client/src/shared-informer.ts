@@ -1,7 +1,7 @@
-import { isGone, isStatusError, type KubeObject, type Resource } from '@naru/api';
+import { isGone, isStatusError, keyOf, type KubeObject, type Resource } from '@naru/api';
 import { backoffMs, type Clock, type Logger } from '@naru/component';
 import type { Client } from './client.ts';
-import { Indexer, keyOf } from './indexer.ts';
+import { Indexer } from './indexer.ts';
 import type { Informer, InformerHandlers, InformerOptions } from './informer.ts';
 import { listAll } from './list-pages.ts';
 

@@ -1,0 +1,131 @@
+/** Which ReplicaSet is of which revision of a Deployment's pod template, and the annotations that say so. */
+import { parseTime, safeEncodeString, type Deployment, type PodTemplateSpec, type ReplicaSet } from '@naru/api';
+
+export const HASH_LABEL = 'pod-template-hash';
+export const REVISION = 'deployment.kubernetes.io/revision';
+export const REVISION_HISTORY = 'deployment.kubernetes.io/revision-history';
+export const DESIRED_REPLICAS = 'deployment.kubernetes.io/desired-replicas';
+export const MAX_REPLICAS = 'deployment.kubernetes.io/max-replicas';
+/** Longest revision history annotation, in characters: upstream's. */
+const REVISION_HISTORY_LENGTH_MAX = 2000;
+
+/** Annotations that a Deployment does not hand on to its ReplicaSets. */
+const notCopied: ReadonlySet<string> = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  REVISION,
+  REVISION_HISTORY,
+  DESIRED_REPLICAS,
+  MAX_REPLICAS,
+  'deprecated.deployment.rollback.to',
+]);
+
+/** JSON with sorted keys and without what is empty: equal for what the API takes as equal. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(prune(value)) ?? 'null';
+}
+
+function prune(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(prune);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value)
+    .filter(([, each]) => each !== null && each !== undefined && !isEmptyObject(each))
+    .map(([key, each]) => [key, prune(each)] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries);
+}
+
+/** Empty lists and maps count as missing. An empty object may mean something (`emptyDir: {}`), but so does its absence. */
+function isEmptyObject(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+/** 32-bit FNV-1a. */
+function fnv32a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}
+
+/** Value of the pod-template-hash label: the same for equal templates; another one for each collision count. */
+export function templateHash(template: PodTemplateSpec, collisionCount: number | undefined): string {
+  const text = canonicalJson(withoutHash(template)) + (collisionCount === undefined ? '' : String(collisionCount));
+  return safeEncodeString(String(fnv32a(text)));
+}
+
+function withoutHash(template: PodTemplateSpec): PodTemplateSpec {
+  const { metadata, ...rest } = template;
+  const { labels, ...others } = metadata ?? {};
+  const { [HASH_LABEL]: _, ...plain } = labels ?? {};
+  // creationTimestamp of an embedded template is always null.
+  return {
+    ...rest,
+    metadata: { ...others, ...(Object.keys(plain).length === 0 ? {} : { labels: plain }) },
+  };
+}
+
+export function equalIgnoreHash(a: PodTemplateSpec | undefined, b: PodTemplateSpec | undefined): boolean {
+  return canonicalJson(withoutHash(a ?? {})) === canonicalJson(withoutHash(b ?? {}));
+}
+
+export function byCreation(a: ReplicaSet, b: ReplicaSet): number {
+  const difference = parseTime(a.metadata.creationTimestamp) - parseTime(b.metadata.creationTimestamp);
+  if (difference !== 0 && !Number.isNaN(difference)) return difference;
+  return (a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1;
+}
+
+/** The oldest ReplicaSet of the present template: should there be several, all syncs agree on one. */
+export function findNewReplicaSet(deployment: Deployment, replicaSets: readonly ReplicaSet[]): ReplicaSet | undefined {
+  return replicaSets
+    .toSorted(byCreation)
+    .find(({ spec }) => equalIgnoreHash(spec?.template, deployment.spec?.template));
+}
+
+export function revisionOf({ metadata }: ReplicaSet | Deployment): number {
+  const revision = Number(metadata.annotations?.[REVISION] ?? 0);
+  return Number.isSafeInteger(revision) ? revision : 0;
+}
+
+export function maxRevision(replicaSets: readonly ReplicaSet[]): number {
+  return Math.max(0, ...replicaSets.map(revisionOf));
+}
+
+/**
+ * The annotations of the new ReplicaSet at `revision`: the Deployment's own, its revision, and the revisions that it had
+ * before it was rolled back to.
+ */
+export function newReplicaSetAnnotations(
+  deployment: Deployment,
+  present: Readonly<Record<string, string>>,
+  revision: number,
+): Record<string, string> {
+  const next = { ...present };
+  for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
+    if (!notCopied.has(name)) next[name] = value;
+  const old = Number(present[REVISION] ?? 0);
+  if (Number.isSafeInteger(old) && old < revision) {
+    next[REVISION] = String(revision);
+    if (present[REVISION] !== undefined && present[REVISION] !== '') {
+      const history = (present[REVISION_HISTORY] ?? '').split(',').filter((each) => each !== '');
+      history.push(present[REVISION]);
+      while (history.join(',').length > REVISION_HISTORY_LENGTH_MAX) history.shift();
+      next[REVISION_HISTORY] = history.join(',');
+    }
+  }
+  return next;
+}
+
+/** The annotations with the sizes that proportional scaling starts from. */
+export function withReplicasAnnotations(
+  present: Readonly<Record<string, string>>,
+  desired: number,
+  max: number,
+): Record<string, string> {
+  return { ...present, [DESIRED_REPLICAS]: String(desired), [MAX_REPLICAS]: String(max) };
+}
+
+export function sameAnnotations(
+  a: Readonly<Record<string, string>> | undefined,
+  b: Readonly<Record<string, string>> | undefined,
+): boolean {
+  return canonicalJson(a ?? {}) === canonicalJson(b ?? {});
+}

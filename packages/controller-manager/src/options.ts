@@ -1,0 +1,60 @@
+/** What the controllers can be told: the values of upstream's flags, with times in milliseconds. */
+export interface ControllerManagerOptions {
+  readonly concurrentSyncs: {
+    readonly cronJob: number;
+    readonly daemonSet: number;
+    readonly deployment: number;
+    readonly endpoint: number;
+    readonly garbageCollector: number;
+    readonly job: number;
+    readonly namespace: number;
+    readonly replicationController: number;
+    readonly replicaSet: number;
+    readonly resourceQuota: number;
+    readonly service: number;
+    readonly serviceAccount: number;
+    readonly statefulSet: number;
+    readonly ttlAfterFinished: number;
+  };
+  readonly maxEndpointsPerSlice: number;
+  readonly allocateNodeCidrs: boolean;
+  readonly clusterCidr: string;
+  readonly nodeCidrMaskSize: number;
+  readonly nodeMonitorPeriodMs: number;
+  readonly nodeMonitorGracePeriodMs: number;
+  readonly nodeStartupGracePeriodMs: number;
+  readonly nodeEvictionRatePerSecond: number;
+  readonly terminatedPodGcThreshold: number;
+  /** PEM of the cluster's CA, published as kube-root-ca.crt; undefined publishes nothing. */
+  readonly rootCa: string | undefined;
+}
+
+/** Upstream's defaults. */
+export const defaultOptions: ControllerManagerOptions = {
+  concurrentSyncs: {
+    cronJob: 5,
+    daemonSet: 2,
+    deployment: 5,
+    endpoint: 5,
+    garbageCollector: 20,
+    job: 5,
+    namespace: 10,
+    replicationController: 5,
+    replicaSet: 5,
+    resourceQuota: 5,
+    service: 5,
+    serviceAccount: 5,
+    statefulSet: 5,
+    ttlAfterFinished: 5,
+  },
+  maxEndpointsPerSlice: 100,
+  allocateNodeCidrs: false,
+  clusterCidr: '',
+  nodeCidrMaskSize: 24,
+  nodeMonitorPeriodMs: 5000,
+  nodeMonitorGracePeriodMs: 50_000,
+  nodeStartupGracePeriodMs: 60_000,
+  nodeEvictionRatePerSecond: 0.1,
+  terminatedPodGcThreshold: 12_500,
+  rootCa: undefined,
+};
