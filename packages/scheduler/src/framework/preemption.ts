@@ -30,7 +30,12 @@ interface Candidate {
 
 export type PreemptionResult =
   | { readonly kind: 'nominated'; readonly nodeName: string; readonly victims: readonly PodInfo[] }
-  | { readonly kind: 'none'; readonly message: string };
+  | {
+      readonly kind: 'none';
+      readonly message: string;
+      /** An earlier nomination of the pod has become pointless. */
+      readonly clearsNomination: boolean;
+    };
 
 /**
  * Looks for the node where evicting less important pods makes room for `pod` at the least cost (upstream's
@@ -43,7 +48,11 @@ export function preempt(
   snapshot: MutableSnapshot,
   budgets: readonly DisruptionBudget[],
 ): PreemptionResult {
-  const none = (message: string): PreemptionResult => ({ kind: 'none', message: `preemption: ${message}` });
+  const none = (message: string, clearsNomination = false): PreemptionResult => ({
+    kind: 'none',
+    message: `preemption: ${message}`,
+    clearsNomination,
+  });
   if (pod.pod.spec?.preemptionPolicy === 'Never') return none('not eligible due to preemptionPolicy=Never.');
   if (waitsForVictims(pod, diagnosis, snapshot))
     return none('not eligible due to a terminating pod on the nominated node.');
@@ -64,7 +73,7 @@ export function preempt(
   );
   if (best !== undefined) return { kind: 'nominated', nodeName: best.node.name, victims: best.victims };
   const [absentReason = ''] = notHelpful.reasons;
-  return none(fitErrorMessage({ numAllNodes, rejections, absentReason, plugins: new Set() }));
+  return none(fitErrorMessage({ numAllNodes, rejections, absentReason, plugins: new Set() }), true);
 }
 
 /** Victims of an earlier round are still on their way out, so evicting more would be too much. */

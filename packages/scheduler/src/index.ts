@@ -1,0 +1,2 @@
+export { defaultConfig, parseConfig, type SchedulerConfig } from './config.ts';
+export { startScheduler, type ServerOptions } from './server.ts';
