@@ -29,6 +29,7 @@ export type ConsensusErrorCode = 'no-leader' | 'leader-lost' | 'timeout' | 'too-
 export interface CommandEntry {
   readonly index: number;
   readonly term: number;
+  /** A view of a larger buffer, which it keeps in memory: copy what is kept. Never changed. */
   readonly data: Uint8Array;
 }
 

@@ -26,7 +26,7 @@ import {
 } from './replication.ts';
 import { handleSnapshot, reportSnapshot } from './snapshots.ts';
 import { RaftState, type RaftOptions, type ReadState, type RejectedProposal } from './state.ts';
-import { handleTimeoutNow, handleTransferLeader, transferLeader } from './transfer.ts';
+import { bestTransferee, handleTimeoutNow, handleTransferLeader, transferLeader } from './transfer.ts';
 
 /** What a member has on its disk when it starts. */
 export interface RaftStart {
@@ -112,6 +112,19 @@ export class Raft {
       leadTransferee: state.leadTransferee,
       confState: confStateOf(state.tracker.config),
     };
+  }
+
+  /** The newest snapshot that the core knows. */
+  get snapshot(): SnapshotMetadata {
+    return this.#state.log.snapshot;
+  }
+
+  get appliedIndex(): number {
+    return this.#state.log.applied;
+  }
+
+  get term(): number {
+    return this.#state.term;
   }
 
   get leaderId(): bigint {
@@ -293,6 +306,11 @@ export class Raft {
     requestRead(this.#state, context);
   }
 
+  /** The voter that could take over soonest; undefined when this member does not lead or nobody can. */
+  get bestTransferee(): bigint | undefined {
+    return bestTransferee(this.#state);
+  }
+
   transferLeader(transferee: bigint): void {
     transferLeader(this.#state, transferee);
   }
@@ -367,8 +385,7 @@ export class Raft {
       hardState: sameHardState(hardState, last) ? undefined : hardState,
       snapshot,
       entries,
-      mustSync:
-        entries.length > 0 || snapshot !== undefined || hardState.term !== last.term || hardState.vote !== last.vote,
+      mustSync: entries.length > 0 || snapshot !== undefined || this.#mustSync(hardState, last),
       messagesAfterPersist,
       committedEntries: state.log.takeCommitted(state.options.applyBytesMax),
       readStates: state.readStates,
@@ -381,6 +398,12 @@ export class Raft {
     this.#lastHardState = hardState;
     this.#lastSeen = { role: state.role, leaderId: state.leaderId };
     return ready;
+  }
+
+  /** Term and vote must not be forgotten; nor a configuration, so that nobody votes in one that is long gone. */
+  #mustSync(hardState: HardState, last: HardState): boolean {
+    if (hardState.term !== last.term || hardState.vote !== last.vote) return true;
+    return this.#state.log.hasConfChange(last.commit + 1, hardState.commit);
   }
 
   /** Keeps this member's messages to itself until write `readyId` is on disk; returns the others. */

@@ -28,3 +28,14 @@ export function handleTransferLeader(state: RaftState, message: MsgTransferLeade
 export function handleTimeoutNow(state: RaftState): void {
   if (state.role === 'follower') hup(state, { transfer: true });
 }
+
+/** The voter whom to hand over to: the one that is heard from and lacks the least. */
+export function bestTransferee(state: RaftState): bigint | undefined {
+  let best: { readonly id: bigint; readonly match: number } | undefined;
+  if (state.role !== 'leader') return undefined;
+  for (const [id, { match, recentActive }] of state.tracker.progress) {
+    if (id === state.id || !recentActive || !state.tracker.config.voters.has(id)) continue;
+    if (best === undefined || match > best.match) best = { id, match };
+  }
+  return best?.id;
+}

@@ -1,0 +1,36 @@
+import type { Message, MsgSnap } from '../raft/message.ts';
+
+/** Where a member listens for the others. */
+export interface Peer {
+  readonly id: bigint;
+  readonly peerUrls: readonly string[];
+}
+
+/** What arrives from other members. */
+export interface TransportHandlers {
+  messages(messages: readonly Message[]): void;
+  /** A member cannot be reached, or what was sent to it may be lost. Called once per such event. */
+  unreachable(id: bigint): void;
+  /** A snapshot: resolves when it is taken in, rejects when it is not. */
+  snapshot(message: MsgSnap, content: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A member that was removed: nothing is taken from it. */
+  readonly isRemoved: (id: bigint) => boolean;
+}
+
+/**
+ * Carries messages between members. It may lose them, and then says so where it knows; it keeps the order between two
+ * members and never delivers one twice.
+ */
+export interface Transport extends AsyncDisposable {
+  start(handlers: TransportHandlers): Promise<void>;
+  /** The members there are, without this one. */
+  setPeers(peers: readonly Peer[]): void;
+  /** Never waits: what a peer's queue cannot hold is dropped and returned. */
+  send(messages: readonly Message[]): readonly Message[];
+  /** Resolves when the member has taken the snapshot in. */
+  sendSnapshot(
+    message: MsgSnap,
+    content: AsyncIterable<Uint8Array>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+}

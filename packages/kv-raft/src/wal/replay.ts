@@ -1,0 +1,151 @@
+import { join } from 'node:path';
+import { readWhole, type Disk } from '../disk/disk.ts';
+import type { Entry, HardState } from '../raft/message.ts';
+import { hasRecordAfter, readItems, recordAt, type SnapshotMark, type WalItem, type WalMetadata } from './record.ts';
+
+/** The log is damaged in a place where a crash cannot have damaged it: acknowledged data may be lost. */
+export class WalCorruptError extends Error {
+  override readonly name = 'WalCorruptError';
+  readonly path: string;
+  readonly offset: number;
+
+  constructor(path: string, offset: number, reason: string, options?: ErrorOptions) {
+    super(`write-ahead log ${path} is corrupt at offset ${offset}: ${reason}`, options);
+    this.path = path;
+    this.offset = offset;
+  }
+}
+
+export interface SegmentName {
+  readonly name: string;
+  /** Position among the segments. */
+  readonly number: number;
+  /** Index of the next entry when the segment was begun: every entry that counts below it is in a segment before. */
+  readonly firstIndex: number;
+}
+
+const segmentPattern = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/u;
+
+export function segmentName(number: number, firstIndex: number): string {
+  const hex = (value: number): string => value.toString(16).padStart(16, '0');
+  return `${hex(number)}-${hex(firstIndex)}.wal`;
+}
+
+/** The segments of a folder in order. */
+export async function listSegments(disk: Disk, directory: string): Promise<SegmentName[]> {
+  const segments: SegmentName[] = [];
+  for (const name of await disk.list(directory)) {
+    const match = segmentPattern.exec(name);
+    if (match === null) continue;
+    segments.push({
+      name,
+      number: Number.parseInt(match[1] ?? '', 16),
+      firstIndex: Number.parseInt(match[2] ?? '', 16),
+    });
+  }
+  segments.sort((a, b) => a.number - b.number);
+  for (const [i, segment] of segments.entries()) {
+    const before = segments[i - 1];
+    if (before !== undefined && segment.number !== before.number + 1)
+      throw new WalCorruptError(join(directory, segment.name), 0, `segment ${before.number + 1} is missing`);
+  }
+  return segments;
+}
+
+/** What a log says when it is read from its beginning. */
+export class WalReplay {
+  metadata: WalMetadata | undefined;
+  hardState: HardState = { term: 0, vote: 0n, commit: 0 };
+  /** Entries that follow on each other. */
+  entries: Entry[] = [];
+  /** Snapshots that were complete when the log was written. */
+  marks: SnapshotMark[] = [];
+  /** Sequence number of the last record. */
+  sequence = 0;
+  /** Bytes that were cut off as the rest of a write that a crash interrupted. */
+  tornBytes = 0;
+
+  add(item: WalItem): void {
+    switch (item.type) {
+      case 'metadata':
+        this.metadata ??= item.metadata;
+        return;
+      case 'hard-state':
+        this.hardState = item.hardState;
+        return;
+      case 'entry':
+        this.#addEntry(item.entry);
+        return;
+      case 'snapshot':
+        this.marks.push(item.mark);
+        return;
+      case 'reset':
+        this.marks.push(item.mark);
+        this.entries = [];
+        return;
+      default:
+        item satisfies never;
+    }
+  }
+
+  #addEntry(entry: Entry): void {
+    const first = this.entries[0];
+    if (first !== undefined) {
+      if (entry.index > first.index + this.entries.length) throw new Error(`entry ${entry.index} does not follow`);
+      // Written again: it replaces the entry and all after it.
+      this.entries.length = Math.max(0, entry.index - first.index);
+    }
+    this.entries.push(entry);
+  }
+}
+
+/**
+ * Reads a log. What a crash left half-written at the very end is cut off, durably.
+ * @throws WalCorruptError
+ */
+export async function replayWal(disk: Disk, directory: string): Promise<WalReplay> {
+  const replay = new WalReplay();
+  const segments = await listSegments(disk, directory);
+  for (const [i, segment] of segments.entries()) {
+    const path = join(directory, segment.name);
+    const bytes = await readWhole(disk, path);
+    const end = replaySegment(replay, path, bytes, { isFirst: i === 0 });
+    if (end === bytes.length) continue;
+    if (i < segments.length - 1) throw new WalCorruptError(path, end, 'a record is damaged and segments follow');
+    if (end === 0) throw new WalCorruptError(path, 0, 'the first record is damaged');
+    if (hasRecordAfter(bytes, end, replay.sequence))
+      throw new WalCorruptError(path, end, 'a record is damaged and intact records follow');
+    replay.tornBytes = bytes.length - end;
+    await cut(disk, path, end);
+  }
+  return replay;
+}
+
+/** @returns where the intact records end */
+function replaySegment(replay: WalReplay, path: string, bytes: Buffer, options: { readonly isFirst: boolean }): number {
+  let offset = 0;
+  for (;;) {
+    const record = recordAt(bytes, offset);
+    if (record === undefined) return offset;
+    const isStart = options.isFirst && offset === 0;
+    if (!isStart && record.sequence !== replay.sequence + 1)
+      throw new WalCorruptError(path, offset, `record ${record.sequence} follows record ${replay.sequence}`);
+    try {
+      for (const item of readItems(record.payload)) replay.add(item);
+    } catch (cause) {
+      throw new WalCorruptError(path, offset, cause instanceof Error ? cause.message : 'unreadable', { cause });
+    }
+    replay.sequence = record.sequence;
+    offset = record.end;
+  }
+}
+
+async function cut(disk: Disk, path: string, size: number): Promise<void> {
+  const file = await disk.open(path);
+  try {
+    await file.truncate(size);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
