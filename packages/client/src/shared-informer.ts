@@ -11,6 +11,8 @@ export interface SharedInformerDependencies {
   readonly logger: Logger;
   /** Default Math.random: for jitter. */
   readonly random?: () => number;
+  /** Reduces every object as it comes in, before an informer's own `transform`. */
+  readonly transform?: <T extends KubeObject>(object: T) => T;
 }
 
 /** A watch asks for an end after this long, plus up to as much again, so that not all end at once. */
@@ -201,8 +203,13 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
     };
   }
 
+  #transform(received: T): T {
+    const object = this.#dependencies.transform?.(received) ?? received;
+    return this.#options.transform?.(object) ?? object;
+  }
+
   #upsert(received: T): void {
-    const object = this.#options.transform?.(received) ?? received;
+    const object = this.#transform(received);
     const old = this.#indexer.getByKey(keyOf(object));
     if (old === undefined) {
       this.#indexer.set(object);
@@ -219,7 +226,7 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
   #remove(key: string, received?: T): void {
     const old = this.#indexer.delete(key);
     if (old === undefined) return;
-    const last = received === undefined ? old : (this.#options.transform?.(received) ?? received);
+    const last = received === undefined ? old : this.#transform(received);
     for (const { deleted } of this.#handlers) this.#call(() => deleted?.(last));
   }
 

@@ -1,5 +1,6 @@
 /** One step of a Deployment towards its pod template and size: from what there is to what is to be written. */
 import { findCondition, newControllerRef, deployments, type Deployment, type ReplicaSet } from '@naru/api';
+import { canonicalJson } from '../canonical-json-plan.ts';
 import {
   calculateStatus,
   deadlineRequeueMs,
@@ -23,7 +24,6 @@ import {
 } from './fenceposts-plan.ts';
 import {
   byCreation,
-  canonicalJson,
   findNewReplicaSet,
   HASH_LABEL,
   maxRevision,

@@ -1,5 +1,6 @@
 /** Which ReplicaSet is of which revision of a Deployment's pod template, and the annotations that say so. */
 import { parseTime, safeEncodeString, type Deployment, type PodTemplateSpec, type ReplicaSet } from '@naru/api';
+import { canonicalJson } from '../canonical-json-plan.ts';
 
 export const HASH_LABEL = 'pod-template-hash';
 export const REVISION = 'deployment.kubernetes.io/revision';
@@ -19,26 +20,6 @@ const notCopied: ReadonlySet<string> = new Set([
   'deprecated.deployment.rollback.to',
 ]);
 
-/** JSON with sorted keys and without what is empty: equal for what the API takes as equal. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(prune(value)) ?? 'null';
-}
-
-function prune(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(prune);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value)
-    .filter(([, each]) => each !== null && each !== undefined && !isEmptyObject(each))
-    .map(([key, each]) => [key, prune(each)] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries);
-}
-
-/** Empty lists and maps count as missing. An empty object may mean something (`emptyDir: {}`), but so does its absence. */
-function isEmptyObject(value: unknown): boolean {
-  return Array.isArray(value) && value.length === 0;
-}
-
 /** 32-bit FNV-1a. */
 function fnv32a(text: string): number {
   let hash = 0x811c9dc5;
@@ -56,7 +37,6 @@ function withoutHash(template: PodTemplateSpec): PodTemplateSpec {
   const { metadata, ...rest } = template;
   const { labels, ...others } = metadata ?? {};
   const { [HASH_LABEL]: _, ...plain } = labels ?? {};
-  // creationTimestamp of an embedded template is always null.
   return {
     ...rest,
     metadata: { ...others, ...(Object.keys(plain).length === 0 ? {} : { labels: plain }) },

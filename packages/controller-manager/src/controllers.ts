@@ -1,0 +1,53 @@
+import { UsageError } from '@naru/component';
+import type { ControllerContext, ControlLoop } from './controller-context.ts';
+import { DeploymentController } from './deployment/deployment-controller.ts';
+import { EndpointSliceController } from './endpointslice/endpoint-slice-controller.ts';
+import { NamespaceController } from './namespace/namespace-controller.ts';
+import { ReplicaSetController } from './replicaset/replica-set-controller.ts';
+import { replicaSetKind, replicationControllerKind } from './replicaset/replica-kind.ts';
+import { RootCaPublisher } from './serviceaccount/root-ca-publisher.ts';
+import { ServiceAccountController } from './serviceaccount/service-account-controller.ts';
+
+type MakeControlLoop = (context: ControllerContext) => ControlLoop | undefined;
+
+/** The controllers by upstream's names. One that its options leave without work is undefined. */
+const controllers: Readonly<Record<string, MakeControlLoop>> = {
+  'serviceaccount-controller': (context) => new ServiceAccountController(context),
+  'root-ca-certificate-publisher-controller': (context) =>
+    context.options.rootCa === undefined ? undefined : new RootCaPublisher(context, context.options.rootCa),
+  'replicaset-controller': (context) =>
+    new ReplicaSetController(context, replicaSetKind, context.options.concurrentSyncs.replicaSet),
+  'replicationcontroller-controller': (context) =>
+    new ReplicaSetController(context, replicationControllerKind, context.options.concurrentSyncs.replicationController),
+  'deployment-controller': (context) => new DeploymentController(context),
+  'endpointslice-controller': (context) => new EndpointSliceController(context),
+  'namespace-controller': (context) => new NamespaceController(context),
+};
+
+/** Names before 1.28, which `--controllers` still takes. */
+const aliases: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.keys(controllers).map((name) => [name.replace(/-controller$/u, ''), name]),
+);
+
+/**
+ * The controllers that `--controllers` names.
+ * @throws UsageError for a name that is none.
+ */
+export function selectControllers(selection: readonly string[]): readonly MakeControlLoop[] {
+  const all = selection.includes('*');
+  const on = new Set<string>();
+  const off = new Set<string>();
+  for (const each of selection) {
+    if (each === '*') continue;
+    const given = each.replace(/^[-+]/u, '');
+    const name = Object.hasOwn(controllers, given) ? given : aliases[given];
+    if (name === undefined)
+      throw new UsageError(
+        `invalid argument for "--controllers" flag: "${given}" is not in the list of known controllers`,
+      );
+    (each.startsWith('-') ? off : on).add(name);
+  }
+  return Object.entries(controllers)
+    .filter(([name]) => !off.has(name) && (all || on.has(name)))
+    .map(([, make]) => make);
+}
