@@ -351,7 +351,7 @@ function compiledModel(model: string): CompiledModel {
 function decodeFields({ fields }: CompiledModel, object: Record<string, unknown>, context: Context): void {
   const { path } = context;
   const depth = path.length;
-  for (const key of Object.keys(object)) {
+  for (const key in object) {
     const field = fields.get(key);
     const value = object[key];
     if (field === undefined) {
