@@ -1,37 +1,96 @@
-import { UsageError } from '@naru/component';
+import { UsageError, type Clock } from '@naru/component';
 import type { AdmissionPlugin } from './admission.ts';
+import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { nodeRestriction } from './node-restriction.ts';
+import { priority } from './priority.ts';
+import { serviceAccountPlugin } from './service-account.ts';
+import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 
 export interface AdmissionOptions {
   /** `--enable-admission-plugins`: beside those that are on by default. */
   readonly enable?: readonly string[];
   /** `--disable-admission-plugins`. */
   readonly disable?: readonly string[];
+  /** Whether pods get their ServiceAccount's token mounted; needs a signing key. Default true. */
+  readonly mountServiceAccountTokens?: boolean;
+  readonly clock: Clock;
+  readonly random: () => number;
 }
 
-/** Every plugin, in upstream's order, and whether it is on by default. */
-const allPlugins: readonly { readonly plugin: AdmissionPlugin; readonly isDefault: boolean }[] = [
-  { plugin: namespaceLifecycle, isDefault: true },
-];
+interface Entry {
+  readonly plugin: AdmissionPlugin;
+  readonly isDefault: boolean;
+}
+
+/** Upstream's other plugins: what can be named in `--disable-admission-plugins` without harm. */
+const otherPlugins: ReadonlySet<string> = new Set([
+  'AlwaysAdmit',
+  'AlwaysDeny',
+  'AlwaysPullImages',
+  'CertificateApproval',
+  'CertificateSigning',
+  'CertificateSubjectRestriction',
+  'ClusterTrustBundleAttest',
+  'DefaultIngressClass',
+  'DefaultStorageClass',
+  'DenyServiceExternalIPs',
+  'EventRateLimit',
+  'ExtendedResourceToleration',
+  'ImagePolicyWebhook',
+  'LimitPodHardAntiAffinityTopology',
+  'LimitRanger',
+  'MutatingAdmissionPolicy',
+  'MutatingAdmissionWebhook',
+  'NamespaceAutoProvision',
+  'NamespaceExists',
+  'OwnerReferencesPermissionEnforcement',
+  'PersistentVolumeClaimResize',
+  'PodNodeSelector',
+  'PodSecurity',
+  'PodTolerationRestriction',
+  'PodTopologyLabels',
+  'ResourceQuota',
+  'RuntimeClass',
+  'StorageObjectInUseProtection',
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionWebhook',
+]);
+
+/** Every plugin, in upstream's order. */
+function allPlugins({ mountServiceAccountTokens = true, clock, random }: AdmissionOptions): readonly Entry[] {
+  return [
+    { plugin: namespaceLifecycle, isDefault: true },
+    { plugin: serviceAccountPlugin({ mountTokens: mountServiceAccountTokens, clock, random }), isDefault: true },
+    { plugin: nodeRestriction, isDefault: true },
+    { plugin: taintNodesByCondition, isDefault: true },
+    { plugin: priority, isDefault: true },
+    { plugin: defaultTolerationSeconds, isDefault: true },
+  ];
+}
 
 /**
  * The plugins that are on, in the order in which they run.
- * @throws UsageError for a name that is unknown.
+ * @throws UsageError for a name that is unknown, or that is to be on but is not there.
  */
-export function createAdmissionPlugins(options: AdmissionOptions = {}): readonly AdmissionPlugin[] {
+export function createAdmissionPlugins(options: AdmissionOptions): readonly AdmissionPlugin[] {
   const { enable = [], disable = [] } = options;
-  const known = new Set(allPlugins.map(({ plugin }) => plugin.name));
-  for (const [flag, names] of [
-    ['enable-admission-plugins', enable],
-    ['disable-admission-plugins', disable],
-  ] as const) {
-    const unknown = names.find((name) => !known.has(name));
-    if (unknown !== undefined) throw new UsageError(`${flag} plugin ${JSON.stringify(unknown)} is unknown`);
+  const all = allPlugins(options);
+  const known = new Set(all.map(({ plugin }) => plugin.name));
+  for (const name of enable) {
+    if (known.has(name)) continue;
+    const why = otherPlugins.has(name) ? 'is not supported' : 'is unknown';
+    throw new UsageError(`enable-admission-plugins: plugin ${JSON.stringify(name)} ${why}`);
   }
-  const both = enable.find((name) => disable.includes(name));
-  if (both !== undefined)
-    throw new UsageError(`${JSON.stringify([both])} in enable-admission-plugins and disable-admission-plugins overlap`);
-  return allPlugins
+  for (const name of disable) {
+    if (!known.has(name) && !otherPlugins.has(name))
+      throw new UsageError(`disable-admission-plugins: plugin ${JSON.stringify(name)} is unknown`);
+    if (enable.includes(name))
+      throw new UsageError(
+        `${JSON.stringify(name)} in enable-admission-plugins and disable-admission-plugins overlapped`,
+      );
+  }
+  return all
     .filter(({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name))
     .map(({ plugin }) => plugin);
 }

@@ -1,5 +1,4 @@
 import type { FieldError, KubeObject, Resource, UnstructuredObject } from '@naru/api';
-import type { UserInfo } from '../authentication/authenticator.ts';
 
 /** What a strategy may know of the request. Everything else it decides from the objects alone. */
 export interface StrategyContext {
@@ -55,45 +54,9 @@ export interface TableConvertor {
   cells(object: UnstructuredObject, nowMs: number): unknown[];
 }
 
-/** Ends what a hook began: called once, with whether the object was stored. */
-export type FinishHook = (stored: boolean) => Promise<void> | void;
-
-/** What a kind does around the store's write and may wait for, such as the allocation of a Service's addresses. */
-export interface RegistryHooks {
-  /** After defaults and `prepareForCreate`, before validation; may change the object and refuse with a StatusError. */
-  beginCreate?(object: UnstructuredObject, context: HookContext): Promise<FinishHook>;
-  /** The same for updates (not of subresources); runs again when a conflict makes the update start over. */
-  beginUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: HookContext): Promise<FinishHook>;
-  /** After the object is gone from the store. */
-  afterDelete?(object: UnstructuredObject, context: HookContext): Promise<void>;
-}
-
-export interface HookContext {
-  readonly dryRun: boolean;
-}
-
-/** Answers creations that store nothing, such as a SubjectAccessReview or serviceaccounts/token. */
-export interface VirtualCreate {
-  create(object: UnstructuredObject, context: VirtualContext): Promise<UnstructuredObject>;
-}
-
-export interface VirtualContext {
-  readonly user: UserInfo;
-  /** '' for cluster-wide resources. */
-  readonly namespace: string;
-  /** Of the parent object, for a subresource; '' otherwise. */
-  readonly name: string;
-  readonly dryRun: boolean;
-}
-
 /** Everything the server knows of a kind. */
 export interface ResourceRegistration<T extends KubeObject = KubeObject> {
   readonly resource: Resource<T>;
   readonly strategy: Strategy;
   readonly table: TableConvertor;
-  readonly hooks?: RegistryHooks;
-  /** Set for kinds that are never stored: POST is all they know. */
-  readonly virtual?: VirtualCreate;
-  /** Creations by subresource name that are not the generic registry's, such as `token`. */
-  readonly virtualSubresources?: Readonly<Record<string, VirtualCreate>>;
 }

@@ -1,0 +1,202 @@
+/**
+ * Keeps the caches of all resources in step with the store: one paged list of everything at one revision, then one watch of
+ * everything from there. As every write to the store is an event of this watch, its last event tells the revision that all
+ * caches have reached: a consistent read compares that with the store's revision and needs no progress notification.
+ */
+import { backoffMs, type Clock, type Logger } from '@naru/component';
+import { isEtcdError, type EtcdClient, type WatchEvent } from '@naru/etcd';
+import { newStatusError } from '@naru/api';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { prefixEnd } from '../storage/keys.ts';
+import type { WatchCache } from './watch-cache.ts';
+
+/** Keys per page of the first list. */
+const LIST_PAGE_KEYS = 1000;
+/** How long a read waits for the caches to reach its revision. */
+const WAIT_MS = 3000;
+
+export interface StoreFeedOptions {
+  readonly client: Pick<EtcdClient, 'watch'>;
+  readonly store: Pick<ObjectStore, 'range'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `--etcd-prefix`; default /registry. */
+  readonly etcdPrefix?: string;
+}
+
+interface Waiter {
+  readonly revision: number;
+  readonly resolve: () => void;
+}
+
+export class StoreFeed {
+  readonly #options: StoreFeedOptions;
+  readonly #prefix: string;
+  /** By prefix; a key's prefix is its first two or three segments. */
+  readonly #caches = new Map<string, WatchCache>();
+  #revision = 0;
+  #synced = false;
+  #waiters: Waiter[] = [];
+
+  constructor(options: StoreFeedOptions) {
+    this.#options = options;
+    this.#prefix = `${options.etcdPrefix ?? '/registry'}/`;
+  }
+
+  /** Call before `run`. */
+  add(cache: WatchCache): void {
+    this.#caches.set(cache.prefix, cache);
+  }
+
+  /** Every change up to this revision is in the caches and was given to their watches. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  /**
+   * Resolves when the caches have reached `revision`.
+   * @throws StatusError Timeout when that takes too long.
+   */
+  async waitFor(revision: number): Promise<void> {
+    if (this.#synced && this.#revision >= revision) return;
+    await new Promise<void>((resolve, reject) => {
+      const waiter: Waiter = {
+        revision,
+        resolve: () => {
+          cancel();
+          resolve();
+        },
+      };
+      const cancel = this.#options.clock.after(WAIT_MS, () => {
+        this.#waiters = this.#waiters.filter((each) => each !== waiter);
+        reject(tooLargeResourceVersion(revision, this.#revision));
+      });
+      this.#waiters.push(waiter);
+    });
+  }
+
+  /** Lists and watches until the signal aborts, through every failure of the store. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#options;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (!this.#synced) await this.#list(signal);
+        await this.#watch(signal, () => (failures = 0));
+      } catch (error) {
+        if (signal.aborted) break;
+        if (isEtcdError(error, 'compacted')) this.#synced = false;
+        logger.warn({ err: error, revision: this.#revision }, 'store watch ended');
+      }
+      if (signal.aborted) break;
+      await clock
+        .sleep(backoffMs(failures++, { baseMs: 20, maxMs: 2000, jitter: 0.5 }), { signal })
+        .catch(() => undefined);
+    }
+    for (const cache of this.#caches.values()) cache.endWatches();
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { store, logger } = this.#options;
+    const byCache = new Map<WatchCache, { key: string; value: Buffer; modRevision: number }[]>();
+    const end = prefixEnd(this.#prefix);
+    let start = this.#prefix;
+    let revision = 0;
+    let count = 0;
+    for (;;) {
+      const page = await store.range(start, end, { limit: LIST_PAGE_KEYS, revision, signal });
+      if (revision === 0) revision = page.revision;
+      for (const item of page.items) {
+        const cache = this.#cacheOf(item.key);
+        if (cache === undefined) continue;
+        const items = byCache.get(cache);
+        if (items === undefined) byCache.set(cache, [item]);
+        else items.push(item);
+        count++;
+      }
+      const last = page.items.at(-1);
+      if (!page.more || last === undefined) break;
+      start = `${last.key}\0`;
+    }
+    for (const cache of this.#caches.values()) cache.replace(byCache.get(cache) ?? [], revision);
+    this.#synced = true;
+    // Not only forward: a store that was restored from a backup counts from there.
+    this.#revision = revision;
+    this.#advance(revision);
+    logger.info({ revision, count }, 'listed the store');
+  }
+
+  async #watch(signal: AbortSignal, onProgress: () => void): Promise<void> {
+    const stream = this.#options.client.watch(
+      { key: Buffer.from([0]), rangeEnd: Buffer.from([0]), startRevision: this.#revision + 1, progressNotify: true },
+      { signal },
+    );
+    let pending: WatchEvent[] = [];
+    for await (const response of stream) {
+      if (response.canceled) {
+        if (response.compactRevision > 0) this.#synced = false;
+        throw new Error(`watch canceled: ${response.cancelReason}`);
+      }
+      onProgress();
+      if (response.fragment) {
+        pending.push(...response.events);
+        continue;
+      }
+      const events = pending.length === 0 ? response.events : [...pending, ...response.events];
+      pending = [];
+      // A response without events is the answer to `created`, whose revision says nothing, or a notification of progress.
+      if (events.length === 0) {
+        if (!response.created && response.watchId !== -1) this.#advance(response.header.revision);
+      } else this.apply(events);
+    }
+  }
+
+  /** Applies changes in the order of their revisions; the last one's revision is reached with it. */
+  apply(events: readonly WatchEvent[]): void {
+    const touched = new Set<WatchCache>();
+    let revision = this.#revision;
+    for (const { type, kv } of events) {
+      revision = kv.modRevision;
+      if (revision <= this.#revision) continue;
+      const key = kv.key.toString();
+      const cache = this.#cacheOf(key);
+      if (cache === undefined) continue;
+      if (type === 'DELETE') cache.delete(key, revision);
+      else cache.put(key, kv.value, revision);
+      touched.add(cache);
+    }
+    this.#advance(revision);
+    for (const cache of touched) cache.flush();
+  }
+
+  #advance(revision: number): void {
+    if (revision > this.#revision) this.#revision = revision;
+    if (this.#waiters.length === 0) return;
+    const ready = this.#waiters.filter((each) => each.revision <= this.#revision);
+    if (ready.length === 0) return;
+    this.#waiters = this.#waiters.filter((each) => each.revision > this.#revision);
+    for (const waiter of ready) waiter.resolve();
+  }
+
+  #cacheOf(key: string): WatchCache | undefined {
+    if (!key.startsWith(this.#prefix)) return undefined;
+    const first = key.indexOf('/', this.#prefix.length);
+    if (first === -1) return undefined;
+    const cache = this.#caches.get(key.slice(0, first + 1));
+    if (cache !== undefined) return cache;
+    const second = key.indexOf('/', first + 1);
+    return second === -1 ? undefined : this.#caches.get(key.slice(0, second + 1));
+  }
+}
+
+/** The 504 of a read that asks for a revision that is not reached in time. */
+function tooLargeResourceVersion(requested: number, current: number): Error {
+  return newStatusError('Timeout', `Too large resource version: ${requested}, current: ${current}`, {
+    causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+    retryAfterSeconds: 1,
+  });
+}

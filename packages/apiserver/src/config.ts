@@ -1,0 +1,126 @@
+/** From flags to what the server needs: files are read, addresses and ranges checked. */
+import { networkInterfaces } from 'node:os';
+import { readFile } from 'node:fs/promises';
+import { readTlsFiles, UsageError } from '@naru/component';
+import type { ApiserverFlags } from './flags.ts';
+import type { TlsOptions } from './server/http-server.ts';
+
+export interface ApiserverConfig {
+  readonly etcdServers: readonly string[];
+  readonly etcdTls: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
+  readonly etcdPrefix: string;
+  readonly compactionIntervalMs: number;
+  readonly eventTtlMs: number;
+  readonly bindAddress: string;
+  readonly port: number;
+  readonly advertiseAddress: string;
+  readonly tls: TlsOptions | undefined;
+  /** Text of `--token-auth-file`. */
+  readonly tokens: string | undefined;
+  readonly authorizationModes: readonly string[];
+  readonly enableAdmissionPlugins: readonly string[];
+  readonly disableAdmissionPlugins: readonly string[];
+  readonly serviceClusterIpRange: string;
+  readonly serviceNodePortRange: string;
+  readonly serviceAccounts: {
+    readonly issuers: readonly string[];
+    readonly audiences: readonly string[];
+    readonly signingKey: string | undefined;
+    readonly keys: readonly string[];
+  };
+  readonly kubelet: {
+    readonly tls: { readonly cert?: string; readonly key?: string; readonly ca?: string };
+    readonly addressTypes: readonly string[];
+    readonly connectTimeoutMs: number;
+  };
+  readonly maxRequestsInflight: number;
+  readonly maxMutatingRequestsInflight: number;
+  readonly minRequestTimeoutMs: number;
+  readonly shutdownDelayMs: number;
+  readonly reconcilesEndpoints: boolean;
+}
+
+/** @throws UsageError with the flag's name. */
+export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig> {
+  const etcd = await readFiles('etcd-cafile', async () =>
+    readTlsFiles({ ca: flags['etcd-cafile'], cert: flags['etcd-certfile'], key: flags['etcd-keyfile'] }),
+  );
+  for (const url of flags['etcd-servers'])
+    if (!/^https?:\/\/[^/]+/u.test(url))
+      throw new UsageError(`invalid argument ${JSON.stringify(url)} for "--etcd-servers" flag: must be a URL`);
+  const signingKey = await readOptional('service-account-signing-key-file', flags['service-account-signing-key-file']);
+  const keys = await Promise.all(
+    flags['service-account-key-file'].map(async (path) => (await readOptional('service-account-key-file', path)) ?? ''),
+  );
+  const kubeletTls = await readFiles('kubelet-client-certificate', async () =>
+    readTlsFiles({
+      ca: flags['kubelet-certificate-authority'],
+      cert: flags['kubelet-client-certificate'],
+      key: flags['kubelet-client-key'],
+    }),
+  );
+  return {
+    etcdServers: flags['etcd-servers'],
+    etcdTls: Object.keys(etcd).length === 0 ? undefined : etcd,
+    etcdPrefix: `/${flags['etcd-prefix'].replaceAll(/^\/+|\/+$/gu, '')}`,
+    compactionIntervalMs: flags['etcd-compaction-interval'],
+    eventTtlMs: flags['event-ttl'],
+    bindAddress: flags['bind-address'],
+    port: flags['secure-port'],
+    advertiseAddress: advertiseAddressOf(flags),
+    tls: await readServerTls(flags),
+    tokens: await readOptional('token-auth-file', flags['token-auth-file']),
+    authorizationModes: flags['authorization-mode'],
+    enableAdmissionPlugins: flags['enable-admission-plugins'],
+    disableAdmissionPlugins: flags['disable-admission-plugins'],
+    serviceClusterIpRange: flags['service-cluster-ip-range'],
+    serviceNodePortRange: flags['service-node-port-range'],
+    serviceAccounts: {
+      issuers: flags['service-account-issuer'],
+      audiences: flags['api-audiences'],
+      signingKey,
+      keys,
+    },
+    kubelet: {
+      tls: kubeletTls,
+      addressTypes: flags['kubelet-preferred-address-types'],
+      connectTimeoutMs: flags['kubelet-timeout'],
+    },
+    maxRequestsInflight: flags['max-requests-inflight'],
+    maxMutatingRequestsInflight: flags['max-mutating-requests-inflight'],
+    minRequestTimeoutMs: flags['min-request-timeout'] * 1000,
+    shutdownDelayMs: flags['shutdown-delay-duration'],
+    reconcilesEndpoints: flags['endpoint-reconciler-type'] !== 'none',
+  };
+}
+
+async function readServerTls(flags: ApiserverFlags): Promise<TlsOptions | undefined> {
+  const cert = await readOptional('tls-cert-file', flags['tls-cert-file']);
+  const key = await readOptional('tls-private-key-file', flags['tls-private-key-file']);
+  if ((cert === undefined) !== (key === undefined))
+    throw new UsageError('--tls-cert-file and --tls-private-key-file must be given together');
+  if (cert === undefined || key === undefined) return undefined;
+  return { cert, key, clientCa: await readOptional('client-ca-file', flags['client-ca-file']) };
+}
+
+/** The address that others reach this server at: where it listens, or the first that is not loopback. */
+function advertiseAddressOf(flags: ApiserverFlags): string {
+  if (flags['advertise-address'] !== '') return flags['advertise-address'];
+  const bind = flags['bind-address'];
+  if (bind !== '0.0.0.0' && bind !== '::') return bind;
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return addresses.find((each) => each.family === 'IPv4' && !each.internal)?.address ?? '127.0.0.1';
+}
+
+async function readOptional(flag: string, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined || path === '') return undefined;
+  return await readFiles(flag, async () => readFile(path, 'utf8'));
+}
+
+async function readFiles<T>(flag: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${(error as Error).message}`);
+  }
+}

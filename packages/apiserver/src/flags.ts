@@ -1,0 +1,122 @@
+/** The flags of kube-apiserver, by upstream's names. */
+import type { FlagTable, FlagValues } from '@naru/component';
+
+const noEffect = 'Accepted for compatibility; has no effect.';
+
+export const apiserverFlags = {
+  'etcd-servers': {
+    type: 'list',
+    required: true,
+    description: 'Client URLs of the store, comma-separated; the first that answers is used, the others on failure.',
+  },
+  'etcd-cafile': { type: 'string', description: "CA of the store's certificate." },
+  'etcd-certfile': { type: 'string', description: 'Client certificate for the store.' },
+  'etcd-keyfile': { type: 'string', description: 'Key of the client certificate for the store.' },
+  'etcd-prefix': { type: 'string', default: '/registry', description: 'What all keys in the store begin with.' },
+  'etcd-compaction-interval': {
+    type: 'duration',
+    default: 300_000,
+    description: "How often the store's history is compacted; 0: never.",
+  },
+  'event-ttl': { type: 'duration', default: 3_600_000, description: 'How long events are kept.' },
+  'bind-address': { type: 'string', default: '0.0.0.0', description: 'Address to listen on.' },
+  'secure-port': {
+    type: 'integer',
+    default: 6443,
+    min: 0,
+    max: 65535,
+    description: 'Port to listen on; 0: a free one.',
+  },
+  'advertise-address': {
+    type: 'string',
+    default: '',
+    description: 'Address of this server in the endpoints of the kubernetes Service; default the bind address.',
+  },
+  'tls-cert-file': {
+    type: 'string',
+    description: "The server's certificate. Without it the server speaks plain HTTP.",
+  },
+  'tls-private-key-file': { type: 'string', description: "Key of the server's certificate." },
+  'client-ca-file': { type: 'string', description: 'CA of the client certificates that are accepted.' },
+  'token-auth-file': { type: 'string', description: 'CSV file of tokens: token,user,uid,"group1,group2".' },
+  'authorization-mode': {
+    type: 'list',
+    default: ['AlwaysAllow'],
+    description: 'Authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny.',
+  },
+  'enable-admission-plugins': {
+    type: 'list',
+    default: [],
+    description: 'Plugins beside those that are on by default.',
+  },
+  'disable-admission-plugins': { type: 'list', default: [], description: 'Plugins that are off.' },
+  'service-cluster-ip-range': {
+    type: 'string',
+    default: '10.0.0.0/24',
+    description: 'Addresses of Services, in CIDR notation.',
+  },
+  'service-node-port-range': { type: 'string', default: '30000-32767', description: 'Ports of NodePort Services.' },
+  'service-account-issuer': { type: 'list', default: [], description: 'Issuer of ServiceAccount tokens.' },
+  'service-account-signing-key-file': { type: 'string', description: 'Key that signs ServiceAccount tokens.' },
+  'service-account-key-file': {
+    type: 'list',
+    default: [],
+    description: 'Keys that verify ServiceAccount tokens, public or private.',
+  },
+  'api-audiences': { type: 'list', default: [], description: 'Audiences of tokens; default the issuer.' },
+  'kubelet-client-certificate': { type: 'string', description: 'Client certificate for kubelets.' },
+  'kubelet-client-key': { type: 'string', description: 'Key of the client certificate for kubelets.' },
+  'kubelet-certificate-authority': { type: 'string', description: "CA of kubelets' certificates; none: not verified." },
+  'kubelet-preferred-address-types': {
+    type: 'list',
+    default: ['Hostname', 'InternalDNS', 'InternalIP', 'ExternalDNS', 'ExternalIP'],
+    description: "Which of a node's addresses to use, most wanted first.",
+  },
+  'kubelet-timeout': { type: 'duration', default: 5000, description: 'How long to connect to a kubelet.' },
+  'max-requests-inflight': { type: 'integer', default: 400, min: 0, description: 'Reads at a time; 0: no limit.' },
+  'max-mutating-requests-inflight': {
+    type: 'integer',
+    default: 200,
+    min: 0,
+    description: 'Writes at a time; 0: no limit.',
+  },
+  'min-request-timeout': {
+    type: 'integer',
+    default: 1800,
+    min: 1,
+    description: 'Seconds that a watch lasts at least; at most twice of it.',
+  },
+  'shutdown-delay-duration': {
+    type: 'duration',
+    default: 0,
+    description: 'How long to serve on after readyz fails at shutdown.',
+  },
+  'apiserver-count': { type: 'integer', default: 1, description: noEffect },
+  'endpoint-reconciler-type': {
+    type: 'string',
+    default: 'lease',
+    values: ['lease', 'none', 'master-count'],
+    description: 'How the endpoints of the kubernetes Service are kept: lease, or none.',
+  },
+  'allow-privileged': { type: 'boolean', default: false, description: 'Allow privileged containers.' },
+  'anonymous-auth': { type: 'boolean', default: true, description: noEffect },
+  'requestheader-client-ca-file': { type: 'string', description: noEffect },
+  'requestheader-allowed-names': { type: 'list', description: noEffect },
+  'requestheader-extra-headers-prefix': { type: 'list', description: noEffect },
+  'requestheader-group-headers': { type: 'list', description: noEffect },
+  'requestheader-username-headers': { type: 'list', description: noEffect },
+  'proxy-client-cert-file': { type: 'string', description: noEffect },
+  'proxy-client-key-file': { type: 'string', description: noEffect },
+  'enable-bootstrap-token-auth': { type: 'boolean', default: false, description: noEffect },
+  'enable-aggregator-routing': { type: 'boolean', default: false, description: noEffect },
+  'enable-priority-and-fairness': { type: 'boolean', default: true, description: noEffect },
+  'feature-gates': { type: 'list', default: [], description: noEffect },
+  'runtime-config': { type: 'list', default: [], description: noEffect },
+  'storage-backend': { type: 'string', default: 'etcd3', values: ['etcd3'], description: noEffect },
+  'storage-media-type': { type: 'string', default: 'application/json', description: noEffect },
+  'watch-cache': { type: 'boolean', default: true, description: noEffect },
+  profiling: { type: 'boolean', default: false, description: noEffect },
+  v: { type: 'integer', default: 0, description: noEffect },
+} as const satisfies FlagTable;
+
+export type ApiserverFlags = FlagValues<typeof apiserverFlags>;

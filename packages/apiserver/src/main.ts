@@ -1,0 +1,20 @@
+import { runMain, systemClock } from '@naru/component';
+import { readConfig } from './config.ts';
+import { apiserverFlags } from './flags.ts';
+import { ApiServer } from './server.ts';
+
+await runMain({
+  name: 'kube-apiserver',
+  description: 'Serves the Kubernetes API from an etcd v3 store.',
+  flags: apiserverFlags,
+  async start(flags, { logger }) {
+    const server = new ApiServer({
+      config: await readConfig(flags),
+      logger,
+      clock: systemClock,
+      random: Math.random,
+    });
+    await server.start();
+    return server;
+  },
+});

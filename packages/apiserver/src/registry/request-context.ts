@@ -1,0 +1,18 @@
+import type { FieldValidation } from '@naru/api';
+import type { UserInfo } from '../authentication/authenticator.ts';
+
+/** What to do with fields that the schema does not know, or that are there twice (`fieldValidation`). */
+export type { FieldValidation } from '@naru/api';
+
+/** What the registry must know of a request. */
+export interface RequestContext {
+  readonly user: UserInfo;
+  /** '' for cluster-wide resources. */
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  readonly fieldValidation: FieldValidation;
+  /** Time of the request in milliseconds since the epoch. */
+  readonly nowMs: number;
+  /** Adds a Warning header. */
+  warn(message: string): void;
+}

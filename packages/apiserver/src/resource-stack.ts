@@ -1,0 +1,107 @@
+/** Everything below HTTP: the store, the caches that follow it, and a registry for every kind. */
+import { events, eventsEvents, type Resource } from '@naru/api';
+import type { Clock, Logger } from '@naru/component';
+import type { EtcdClient } from '@naru/etcd';
+import type { AdmissionPlugin } from './admission/admission.ts';
+import { StoreFeed } from './cache/store-feed.ts';
+import { WatchCache } from './cache/watch-cache.ts';
+import { AdmissionCaches } from './registry/admission-caches.ts';
+import { GenericRegistry } from './registry/generic-registry.ts';
+import type { ObjectObserver } from './registry/object-observer.ts';
+import type { StorageHooks } from './registry/storage-hooks.ts';
+import type { ResourceRegistration } from './registry/strategy.ts';
+import { EventLeases } from './storage/event-leases.ts';
+import { resourcePrefix } from './storage/keys.ts';
+import { ObjectStore } from './storage/object-store.ts';
+
+export interface ResourceStackOptions {
+  readonly client: EtcdClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  readonly eventTtlMs: number;
+  readonly etcdPrefix: string;
+  readonly registrations: readonly ResourceRegistration[];
+  readonly hooksOf: (resource: Resource) => StorageHooks | undefined;
+  /** Called when the caches can be read, before the first request. */
+  readonly admissionOf: (caches: AdmissionCaches) => readonly AdmissionPlugin[];
+  readonly observers: readonly ObjectObserver[];
+}
+
+/** Fields by which many clients watch one value each: each kubelet its pods. */
+const triggerFieldsByResource: Readonly<Record<string, readonly string[]>> = { pods: ['spec.nodeName'] };
+
+export function triggerFieldsOf({ group, resource }: Resource): readonly string[] {
+  return group === '' ? (triggerFieldsByResource[resource] ?? []) : [];
+}
+
+export class ResourceStack {
+  readonly store: ObjectStore;
+  readonly feed: StoreFeed;
+  readonly caches: AdmissionCaches;
+  readonly #registries = new Map<Resource, GenericRegistry>();
+
+  constructor(options: ResourceStackOptions) {
+    const { client, clock, logger, random, etcdPrefix } = options;
+    this.store = new ObjectStore(client);
+    this.feed = new StoreFeed({ client, store: this.store, clock, logger, etcdPrefix });
+    const leases = new EventLeases(client, () => clock.monotonic());
+    const eventTtlSeconds = Math.ceil(options.eventTtlMs / 1000);
+    const byPrefix = new Map<string, WatchCache>();
+    this.caches = new AdmissionCaches(byPrefix, this.store, etcdPrefix);
+    const admission = options.admissionOf(this.caches);
+    for (const registration of options.registrations) {
+      const { resource, strategy } = registration;
+      const prefix = resourcePrefix(resource, etcdPrefix);
+      let cache = byPrefix.get(prefix);
+      if (cache === undefined) {
+        cache = new WatchCache({
+          prefix,
+          selectableFields: strategy.selectableFields ?? {},
+          triggerFields: triggerFieldsOf(resource),
+          onChange: observersOf(resource, options.observers),
+        });
+        byPrefix.set(prefix, cache);
+        this.feed.add(cache);
+      }
+      const expires = resource === events || resource === eventsEvents;
+      const registry = new GenericRegistry({
+        registration,
+        hooks: options.hooksOf(resource),
+        cache,
+        store: this.store,
+        admission,
+        admissionStore: this.caches,
+        random,
+        lease: expires ? async () => await leases.leaseFor(eventTtlSeconds) : undefined,
+      });
+      this.#registries.set(resource, registry);
+    }
+  }
+
+  registryOf(resource: Resource): GenericRegistry | undefined {
+    return this.#registries.get(resource);
+  }
+
+  registries(): IterableIterator<GenericRegistry> {
+    return this.#registries.values();
+  }
+
+  /** Ends when the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.feed.run(signal);
+  }
+}
+
+function observersOf(
+  resource: Resource,
+  observers: readonly ObjectObserver[],
+): ConstructorParameters<typeof WatchCache>[0]['onChange'] {
+  const interested = observers.filter((observer) =>
+    observer.resources.some((each) => each.group === resource.group && each.resource === resource.resource),
+  );
+  if (interested.length === 0) return undefined;
+  return (type, object) => {
+    for (const observer of interested) observer.observe({ type, resource, object });
+  };
+}

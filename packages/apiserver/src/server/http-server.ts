@@ -1,0 +1,187 @@
+/** The HTTP server: request info, authentication, authorization, then the handler; every failure is a Status. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { newBadRequest, newStatusError, newUnauthorized } from '@naru/api';
+import type { Clock, Logger } from '@naru/component';
+import type { Authenticator, UserInfo } from '../authentication/authenticator.ts';
+import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts';
+import { newForbiddenRequest } from '../authorization/forbidden.ts';
+import type { ApiRequest, ApiResponse } from './api-request.ts';
+import { writeApiResponse, writeError } from './api-responder.ts';
+import { InflightLimits } from './inflight-limits.ts';
+import type { ServerMetrics } from './metrics.ts';
+import { Negotiator } from './negotiation.ts';
+import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
+
+/** The largest body, as upstream has it. */
+export const BODY_BYTES_MAX = 3 * 1024 * 1024;
+/** How long a client may take for its headers. */
+const HEADERS_TIMEOUT_MS = 32_000;
+/** How long an idle connection is kept. */
+const KEEP_ALIVE_TIMEOUT_MS = 90_000;
+
+export interface TlsOptions {
+  readonly cert: string;
+  readonly key: string;
+  /** Of client certificates; none are asked for without. */
+  readonly clientCa?: string | undefined;
+}
+
+export interface HttpServerOptions {
+  readonly tls: TlsOptions | undefined;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics: ServerMetrics;
+  readonly maxRequestsInflight: number;
+  readonly maxMutatingRequestsInflight: number;
+  /** Answers requests to `/api…` and `/apis…`. */
+  readonly handleApi: (request: ApiRequest) => Promise<ApiResponse>;
+  /** Answers all other paths; false: there is no such path. */
+  readonly handlePath: (info: RequestInfo, query: URLSearchParams, response: ServerResponse) => Promise<boolean>;
+}
+
+/** What the filters found out about a request, by its raw request. */
+interface Passed {
+  readonly info: RequestInfo;
+  readonly query: URLSearchParams;
+  readonly user: UserInfo;
+  readonly release: () => void;
+}
+
+/** Requests without an end of their own: they count as long-running and have no place in the limits. */
+function isLongRunning(info: RequestInfo): boolean {
+  return info.verb === 'watch' || ['log', 'attach', 'exec', 'portforward', 'proxy'].includes(info.subresource);
+}
+
+export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const { tls, logger } = options;
+  const app = fastify({
+    logger: false,
+    bodyLimit: BODY_BYTES_MAX,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      refuse(error, request.raw, reply),
+    ...(tls === undefined ? {} : { https: tlsOptions(tls) }),
+  } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance;
+  const filters = new RequestFilters(options);
+  const refuse = (error: unknown, raw: IncomingMessage, reply: FastifyReply): void => {
+    void reply.hijack();
+    const { path } = splitUrl(raw.url ?? '');
+    writeError(reply.raw, refusalOf(error), { logger, path });
+  };
+  app.server.headersTimeout = HEADERS_TIMEOUT_MS;
+  app.server.requestTimeout = 0;
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addHook('onRequest', async (request, reply) => await filters.pass(request, reply));
+  app.setErrorHandler((error, request, reply) => refuse(error, request.raw, reply));
+  app.setNotFoundHandler((request, reply) => notFound(request, reply));
+  for (const method of ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'] as const)
+    app.route({ method, url: '*', handler: async (request, reply) => await filters.handle(request, reply) });
+  return app;
+}
+
+function tlsOptions(tls: TlsOptions): object {
+  const { cert, key, clientCa } = tls;
+  return {
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
+    // Whoever has no certificate, or none that this CA signed, is the authenticators' affair: 401, not a broken handshake.
+    ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+    ALPNProtocols: ['http/1.1'],
+  };
+}
+
+function notFound(_request: FastifyRequest, reply: FastifyReply): void {
+  void reply.hijack();
+  writeNotFound(reply.raw);
+}
+
+function writeNotFound(response: ServerResponse): void {
+  response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' });
+  response.end('404 page not found\n');
+}
+
+/** fastify's refusals in upstream's words. */
+function refusalOf(error: unknown): unknown {
+  switch ((error as FastifyError).code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return newStatusError('RequestEntityTooLarge', `Request entity too large: limit is ${BODY_BYTES_MAX}`);
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+    case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return newBadRequest((error as Error).message);
+    default:
+      return error;
+  }
+}
+
+class RequestFilters {
+  readonly #options: HttpServerOptions;
+  readonly #negotiator = new Negotiator();
+  readonly #limits: InflightLimits;
+  readonly #passed = new WeakMap<IncomingMessage, Passed>();
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+    this.#limits = new InflightLimits(options);
+  }
+
+  /** Runs before the body is read. */
+  async pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { authenticator, authorizer, metrics, clock } = this.#options;
+    const { raw } = request;
+    const { path, query } = splitUrl(raw.url ?? '/');
+    let info: RequestInfo;
+    try {
+      info = requestInfoOf(raw.method ?? 'GET', path, query);
+    } catch {
+      throw newBadRequest(`invalid URL escape in ${JSON.stringify(path)}`);
+    }
+    const longRunning = isLongRunning(info);
+    const begun = clock.monotonic();
+    const dryRun = query.has('dryRun');
+    if (longRunning) metrics.longRunningStarted(info);
+    reply.raw.once('close', () => {
+      const seconds = (clock.monotonic() - begun) / 1000;
+      metrics.finished(info, { code: reply.raw.statusCode, seconds, dryRun, longRunning });
+    });
+    const user = await authenticator.authenticate(raw);
+    if (user === undefined) throw newUnauthorized();
+    const attributes: AuthorizationAttributes = { user, ...info };
+    const { decision, reason } = authorizer.authorize(attributes);
+    if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
+    const release = longRunning ? () => undefined : this.#limits.take(info, user);
+    reply.raw.once('close', release);
+    this.#passed.set(raw, { info, query, user, release });
+  }
+
+  async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { raw } = request;
+    const passed = this.#passed.get(raw);
+    if (passed === undefined) throw newUnauthorized();
+    const { info, query, user } = passed;
+    const { handleApi, handlePath, logger, clock } = this.#options;
+    const response = reply.raw;
+    void reply.hijack();
+    let yaml = false;
+    try {
+      if (/^\/apis?(\/|$)/u.test(info.path)) {
+        const mediaType = this.#negotiator.choose(raw.headers.accept);
+        yaml = mediaType.encoding === 'yaml';
+        const body = request.body instanceof Buffer ? request.body : undefined;
+        const api = { info, query, user, raw, response, body, mediaType, nowMs: clock.now(), warnings: [] };
+        writeApiResponse(api, await handleApi(api));
+      } else if (!(await handlePath(info, query, response))) writeNotFound(response);
+    } catch (error) {
+      writeError(response, error, { logger, yaml, path: info.path });
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/** LIST: cached bytes, joined and written with backpressure. Nothing here parses or encodes a whole list. */
+import type { ServerResponse } from 'node:http';
+import { constants, createGzip } from 'node:zlib';
+import type { Writable } from 'node:stream';
+import { apiVersionOf, type Resource } from '@naru/api';
+import type { CachedObject } from '../cache/cached-object.ts';
+import type { TableConvertor } from '../registry/strategy.ts';
+import type { ListResult } from './cache-reads.ts';
+import { parseCached, partialMetadata, tableHead, tableRow, tableTail, type IncludeObject } from './table.ts';
+
+/** Bytes gathered into one write. */
+const WRITE_BYTES = 128 * 1024;
+/** Smaller answers are not worth compressing, as upstream has it. */
+const GZIP_BYTES_MIN = 128 * 1024;
+
+interface ListBody {
+  readonly head: Buffer;
+  readonly items: Iterable<Buffer>;
+  readonly tail: Buffer;
+  /** Undefined: only known when it is written. */
+  readonly length: number | undefined;
+}
+
+const comma = Buffer.from(',');
+const openBrace = Buffer.from('{');
+const listTail = Buffer.from(']}');
+
+function listMetadata(result: ListResult): object {
+  return {
+    resourceVersion: String(result.revision),
+    ...(result.continue === undefined ? {} : { continue: result.continue }),
+    ...(result.remainingItemCount === undefined ? {} : { remainingItemCount: result.remainingItemCount }),
+  };
+}
+
+/** The list as the kind's own List. Items carry no kind and apiVersion, as upstream's do not. */
+export function objectListBody(resource: Resource, result: ListResult): ListBody {
+  const apiVersion = apiVersionOf(resource);
+  const head = Buffer.from(
+    `{"kind":"${resource.kind}List","apiVersion":"${apiVersion}","metadata":${JSON.stringify(listMetadata(result))},"items":[`,
+  );
+  const typeMeta = Buffer.from(`{"kind":"${resource.kind}","apiVersion":"${apiVersion}",`);
+  const { objects } = result;
+  let length = head.length + listTail.length + Math.max(0, objects.length - 1);
+  for (const { bytes } of objects)
+    length += startsWith(bytes, typeMeta) ? bytes.length - typeMeta.length + 1 : bytes.length;
+  return { head, items: itemsOf(objects, typeMeta), tail: listTail, length };
+}
+
+function startsWith(bytes: Buffer, prefix: Buffer): boolean {
+  return bytes.length >= prefix.length && bytes.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+}
+
+function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer): Generator<Buffer> {
+  let isFirst = true;
+  for (const { bytes } of objects) {
+    if (!isFirst) yield comma;
+    isFirst = false;
+    if (startsWith(bytes, typeMeta)) {
+      yield openBrace;
+      yield bytes.subarray(typeMeta.length);
+    } else yield bytes;
+  }
+}
+
+export function tableListBody(
+  table: TableConvertor,
+  result: ListResult,
+  includeObject: IncludeObject,
+  nowMs: number,
+): ListBody {
+  return {
+    head: Buffer.from(tableHead(table, listMetadata(result))),
+    items: joined(result.objects, (object) => tableRow(parseCached(object.bytes), table, includeObject, nowMs)),
+    tail: Buffer.from(tableTail),
+    length: undefined,
+  };
+}
+
+export function metadataListBody(result: ListResult): ListBody {
+  return {
+    head: Buffer.from(
+      `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":${JSON.stringify(listMetadata(result))},"items":[`,
+    ),
+    items: joined(result.objects, (object) => partialMetadata(parseCached(object.bytes))),
+    tail: listTail,
+    length: undefined,
+  };
+}
+
+function* joined(objects: readonly CachedObject[], convert: (object: CachedObject) => object): Generator<Buffer> {
+  let isFirst = true;
+  for (const object of objects) {
+    yield Buffer.from(`${isFirst ? '' : ','}${JSON.stringify(convert(object))}`);
+    isFirst = false;
+  }
+}
+
+/** Writes the body as fast as the client takes it; compressed if it asked for that and the body is large. */
+export async function writeList(
+  response: ServerResponse,
+  body: ListBody,
+  options: { readonly gzip: boolean; readonly contentType: string },
+): Promise<void> {
+  response.statusCode = 200;
+  response.setHeader('content-type', options.contentType);
+  const gzip = options.gzip && (body.length ?? GZIP_BYTES_MIN) >= GZIP_BYTES_MIN;
+  if (!gzip) {
+    if (body.length !== undefined) response.setHeader('content-length', body.length);
+    await writeChunks(response, body);
+    return;
+  }
+  response.setHeader('content-encoding', 'gzip');
+  response.setHeader('vary', 'accept-encoding');
+  const compressor = createGzip({ level: constants.Z_BEST_SPEED });
+  compressor.pipe(response);
+  response.once('close', () => compressor.destroy());
+  await writeChunks(compressor, body);
+}
+
+async function writeChunks(output: Writable, body: ListBody): Promise<void> {
+  let chunks: Buffer[] = [body.head];
+  let size = body.head.length;
+  for (const item of body.items) {
+    chunks.push(item);
+    size += item.length;
+    if (size < WRITE_BYTES) continue;
+    const ready = output.write(chunks.length === 1 ? item : Buffer.concat(chunks, size));
+    chunks = [];
+    size = 0;
+    if (!ready) await drained(output);
+    if (output.destroyed || output.closed) return;
+  }
+  chunks.push(body.tail);
+  output.end(Buffer.concat(chunks, size + body.tail.length));
+}
+
+async function drained(output: Writable): Promise<void> {
+  if (output.destroyed || output.closed) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      output.off('drain', done);
+      output.off('close', done);
+      resolve();
+    };
+    output.on('drain', done);
+    output.on('close', done);
+  });
+}
+
+/** The whole body at once, for encodings other than JSON. */
+export function bufferedList(body: ListBody): Buffer {
+  return Buffer.concat([body.head, ...body.items, body.tail]);
+}

@@ -1,0 +1,90 @@
+/** Which form of an answer the client accepts. */
+import { newStatusError } from '@naru/api';
+
+/** `object`: as it is; `table` and `metadata`: as meta.k8s.io's Table or PartialObjectMetadata(List). */
+export interface MediaType {
+  readonly encoding: 'json' | 'yaml';
+  readonly as: 'object' | 'table' | 'metadata';
+}
+
+const defaultMediaType: MediaType = { encoding: 'json', as: 'object' };
+/** Parsed Accept headers kept; clients send few different ones. */
+const ACCEPT_CACHE_MAX = 256;
+
+const transforms: Readonly<Record<string, MediaType['as']>> = {
+  Table: 'table',
+  PartialObjectMetadata: 'metadata',
+  PartialObjectMetadataList: 'metadata',
+};
+
+/** Chooses by Accept headers and remembers the choices. */
+export class Negotiator {
+  readonly #cache = new Map<string, MediaType>();
+
+  /** @throws StatusError NotAcceptable. */
+  choose(accept: string | undefined): MediaType {
+    if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json')
+      return defaultMediaType;
+    let chosen = this.#cache.get(accept);
+    if (chosen === undefined) {
+      chosen = parseAccept(accept);
+      if (this.#cache.size >= ACCEPT_CACHE_MAX) this.#cache.clear();
+      this.#cache.set(accept, chosen);
+    }
+    return chosen;
+  }
+}
+
+interface AcceptClause {
+  readonly type: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly quality: number;
+}
+
+/** The clauses of an Accept header, most wanted first. */
+export function acceptClauses(accept: string): AcceptClause[] {
+  return accept
+    .split(',')
+    .map((clause) => {
+      const [type = '', ...rest] = clause.split(';').map((each) => each.trim());
+      const parameters = Object.fromEntries(
+        rest.map((each) => {
+          const equals = each.indexOf('=');
+          return equals === -1 ? [each, ''] : [each.slice(0, equals), each.slice(equals + 1)];
+        }),
+      );
+      const quality = Number(parameters['q'] ?? '1');
+      return { type: type.toLowerCase(), parameters, quality: Number.isNaN(quality) ? 0 : quality };
+    })
+    .filter(({ type, quality }) => type !== '' && quality > 0)
+    .toSorted((a, b) => b.quality - a.quality);
+}
+
+function parseAccept(accept: string): MediaType {
+  for (const { type, parameters } of acceptClauses(accept)) {
+    const encoding = encodingOf(type);
+    if (encoding === undefined) continue;
+    const { as: wanted } = parameters;
+    if (wanted === undefined) return { encoding, as: 'object' };
+    const { g: group, v: version } = parameters;
+    const as = transforms[wanted];
+    if (as !== undefined && group === 'meta.k8s.io' && version === 'v1') return { encoding, as };
+  }
+  throw newStatusError(
+    'NotAcceptable',
+    'only the following media types are accepted: application/json, application/yaml',
+  );
+}
+
+function encodingOf(type: string): MediaType['encoding'] | undefined {
+  switch (type) {
+    case '*/*':
+    case 'application/*':
+    case 'application/json':
+      return 'json';
+    case 'application/yaml':
+      return 'yaml';
+    default:
+      return undefined;
+  }
+}

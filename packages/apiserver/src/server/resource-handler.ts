@@ -1,0 +1,264 @@
+/** Requests to resources: finds the registry and does what the verb says. */
+import { statusReasons, type DeleteOptions, type Resource, type Status, type UnstructuredObject } from '@naru/api';
+import type { Clock, Logger } from '@naru/component';
+import type { FrameEncoder } from '../cache/cache-event.ts';
+import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
+import type { GenericRegistry } from '../registry/generic-registry.ts';
+import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
+import type { CacheReads } from './cache-reads.ts';
+import { parseListOptions, parseResourceVersion, booleanOf, integerOf } from './list-options.ts';
+import { metadataListBody, objectListBody, tableListBody, writeList, bufferedList } from './list-response.ts';
+import { decodeObjectBody } from './object-decoder.ts';
+import { parseBody } from './object-body.ts';
+import { newPatch } from './patch.ts';
+import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
+import type { ServedResource, ServedResources } from './served-resource.ts';
+import type { SubresourceHandler } from './subresource-handler.ts';
+import { includeObjectOf, metadataEncoder, tableEncoder } from './table.ts';
+import { serveWatch } from './watch-response.ts';
+import { stringify } from 'yaml';
+
+/** Objects that one DELETE of a collection works on at a time. */
+const DELETE_COLLECTION_WORKERS = 8;
+
+export interface ResourceHandlerOptions {
+  readonly resources: ServedResources;
+  readonly reads: CacheReads;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  readonly minRequestTimeoutMs: number;
+  readonly shutdown: AbortSignal;
+  readonly subresources: SubresourceHandler;
+}
+
+export class ResourceHandler {
+  readonly #options: ResourceHandlerOptions;
+
+  constructor(options: ResourceHandlerOptions) {
+    this.#options = options;
+  }
+
+  /** @throws StatusError. */
+  async handle(request: ApiRequest): Promise<ApiResponse> {
+    const { info } = request;
+    const served = this.#options.resources.get(info.group, info.version, info.resource);
+    if (served === undefined) throw noSuchResource();
+    const { resource } = served;
+    if (info.subresource !== '') return await this.#options.subresources.handle(request, served);
+    if (resource.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch')
+      throw info.name === '' ? verbNotAllowed() : noSuchResource();
+    if (!resource.namespaced && info.namespace !== '' && resource.resource !== 'namespaces') throw noSuchResource();
+    if (!(resource.verbs as readonly string[]).includes(info.verb)) throw verbNotAllowed();
+    if (info.verb === 'create' && info.name !== '' && resource.resource !== 'namespaces') throw verbNotAllowed();
+    if (served.virtual !== undefined) return await this.#createVirtual(request, served);
+    const { registry } = served;
+    if (registry === undefined) throw verbNotAllowed();
+    switch (info.verb) {
+      case 'get':
+        return await this.#get(request, registry);
+      case 'list':
+        return await this.#list(request, served, registry);
+      case 'watch':
+        return await this.#watch(request, served, registry);
+      case 'create':
+        return await this.#create(request, registry);
+      case 'update':
+        return await this.#update(request, registry);
+      case 'patch':
+        return await this.#patch(request, registry);
+      case 'delete':
+        return await this.#delete(request, registry);
+      case 'deletecollection':
+        return await this.#deleteCollection(request, served, registry);
+      default:
+        throw verbNotAllowed();
+    }
+  }
+
+  async #createVirtual(request: ApiRequest, served: ServedResource): Promise<ApiResponse> {
+    const context = requestContextOf(request);
+    const body = requiredBody(request);
+    const object = decodeObjectBody(body, request.raw.headers['content-type'], served.resource, context);
+    const { user, namespace, dryRun } = context;
+    const value = await served.virtual?.create(object, { user, namespace, dryRun });
+    return { type: 'value', code: 201, value };
+  }
+
+  async #get(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, query } = request;
+    const { namespace } = inScope(info, registry.resource);
+    await this.#options.reads.waitFor(parseResourceVersion(query.get('resourceVersion') ?? ''));
+    return { type: 'object', code: 200, bytes: registry.get(namespace, info.name).bytes, registry };
+  }
+
+  async #list(request: ApiRequest, served: ServedResource, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, query, mediaType, response, raw } = request;
+    const options = parseListOptions(query, served.selectable, { watch: false });
+    const selectable = registry.strategy.selectableFields ?? {};
+    const result = await this.#options.reads.list(registry.cache, info.namespace, options, selectable);
+    const body =
+      mediaType.as === 'table'
+        ? tableListBody(registry.registration.table, result, includeObjectOf(query), request.nowMs)
+        : mediaType.as === 'metadata'
+          ? metadataListBody(result)
+          : objectListBody(registry.resource, result);
+    if (mediaType.encoding === 'yaml') {
+      response.setHeader('content-type', 'application/yaml');
+      response.end(stringify(JSON.parse(bufferedList(body).toString())));
+    } else {
+      const gzip = (raw.headers['accept-encoding'] ?? '').includes('gzip');
+      await writeList(response, body, { gzip, contentType: 'application/json' });
+    }
+    return { type: 'streamed' };
+  }
+
+  async #watch(request: ApiRequest, served: ServedResource, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, query, mediaType, response } = request;
+    const { reads, clock, random, minRequestTimeoutMs, shutdown } = this.#options;
+    let encoder: FrameEncoder | undefined;
+    if (mediaType.as === 'table')
+      encoder = tableEncoder(registry.registration.table, includeObjectOf(query), () => clock.now());
+    else if (mediaType.as === 'metadata') encoder = metadataEncoder;
+    await serveWatch(response, reads, {
+      cache: registry.cache,
+      resource: registry.resource,
+      namespace: info.namespace,
+      options: parseListOptions(query, served.selectable, { watch: true }),
+      triggerFields: served.triggerFields,
+      encoder,
+      contentType: 'application/json',
+      minRequestTimeoutMs,
+      random,
+      clock,
+      shutdown,
+    });
+    return { type: 'streamed' };
+  }
+
+  async #create(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const context = requestContextOf(request);
+    const body = requiredBody(request);
+    const object = decodeObjectBody(body, request.raw.headers['content-type'], registry.resource, context);
+    const { bytes } = await registry.create(object, context);
+    return { type: 'object', code: 201, bytes, registry };
+  }
+
+  async #update(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    const context = inScope(requestContextOf(request), registry.resource);
+    const body = requiredBody(request);
+    const decode = (): UnstructuredObject =>
+      decodeObjectBody(body, raw.headers['content-type'], registry.resource, context);
+    const object = decode();
+    checkName(object, info.name);
+    let isFirst = true;
+    const make = (): UnstructuredObject => {
+      // Each try changes the object that it is given.
+      const next = isFirst ? object : decode();
+      isFirst = false;
+      next.metadata.name = info.name;
+      return next;
+    };
+    if (registry.strategy.allowCreateOnUpdate === true) {
+      await this.#options.reads.waitFor(undefined);
+      if (registry.cache.get(registry.keyOf(context.namespace, info.name)) === undefined) {
+        const { bytes } = await registry.create(make(), context);
+        return { type: 'object', code: 201, bytes, registry };
+      }
+    }
+    const { bytes } = await registry.update(info.name, '', make, context);
+    return { type: 'object', code: 200, bytes, registry };
+  }
+
+  async #patch(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info } = request;
+    const context = inScope(requestContextOf(request), registry.resource);
+    const patch = newPatch(request, registry.resource, context);
+    const { bytes } = await registry.update(info.name, '', (old) => checkName(patch(old), info.name), context);
+    return { type: 'object', code: 200, bytes, registry };
+  }
+
+  async #delete(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { resource } = registry;
+    const options = deleteOptionsOf(request);
+    const base = inScope(requestContextOf(request), resource);
+    const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
+    const result = await deleteObject(registry, request.info.name, options, context);
+    const code = !result.removed && options.orphanDependents === false ? 202 : 200;
+    if (answersWithObject(resource, result)) return { type: 'object', code, bytes: result.bytes, registry };
+    return { type: 'value', code, value: deletedStatus(resource, result) };
+  }
+
+  async #deleteCollection(
+    request: ApiRequest,
+    served: ServedResource,
+    registry: GenericRegistry,
+  ): Promise<ApiResponse> {
+    const { info, query } = request;
+    const options = deleteOptionsOf(request);
+    const base = requestContextOf(request);
+    const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
+    const listOptions = parseListOptions(query, served.selectable, { watch: false });
+    const selectable = registry.strategy.selectableFields ?? {};
+    const list = await this.#options.reads.list(registry.cache, info.namespace, listOptions, selectable);
+    const pending = list.objects.values();
+    const worker = async (): Promise<void> => {
+      for (const { namespace, name } of pending) {
+        try {
+          await deleteObject(registry, name, options, { ...context, namespace });
+        } catch (error) {
+          if (!isGoneAlready(error)) throw error;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: DELETE_COLLECTION_WORKERS }, worker));
+    const { mediaType, response } = request;
+    if (mediaType.encoding === 'yaml')
+      return {
+        type: 'value',
+        code: 200,
+        value: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' } satisfies Status,
+      };
+    await writeList(response, objectListBody(registry.resource, list), {
+      gzip: false,
+      contentType: 'application/json',
+    });
+    return { type: 'streamed' };
+  }
+}
+
+function isGoneAlready(error: unknown): boolean {
+  return (error as { code?: unknown }).code === statusReasons.NotFound;
+}
+
+/** Options of a DELETE: its body's, or else the query's. @throws StatusError. */
+function deleteOptionsOf(request: ApiRequest): DeleteOptions {
+  const { body, query, raw } = request;
+  let options: DeleteOptions = {};
+  if (body !== undefined && body.length > 0) {
+    options = parseBody(body, raw.headers['content-type'], 'DeleteOptions');
+  } else {
+    const grace = integerOf(query, 'gracePeriodSeconds');
+    const orphan = booleanOf(query, 'orphanDependents');
+    const propagationPolicy = query.get('propagationPolicy');
+    options = {
+      ...(grace === undefined ? {} : { gracePeriodSeconds: grace }),
+      ...(orphan === undefined ? {} : { orphanDependents: orphan }),
+      ...(propagationPolicy === null || propagationPolicy === '' ? {} : { propagationPolicy }),
+    };
+  }
+  validateDeleteOptions(options);
+  return options;
+}
+
+function deletedStatus(resource: Resource, result: DeletionResult): Status {
+  const { name = '', uid = '' } = result.object.metadata;
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Success',
+    details: { name, ...(resource.group === '' ? {} : { group: resource.group }), kind: resource.resource, uid },
+  };
+}

@@ -1,0 +1,168 @@
+/** Requests to subresources. */
+import { type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
+import { deleteObject, validateDeleteOptions } from '../registry/deletion.ts';
+import type { GenericRegistry } from '../registry/generic-registry.ts';
+import { finalizeNamespace } from '../registry/namespace-finalize.ts';
+import { bindPod } from '../registry/pod-binding.ts';
+import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
+import type { CacheReads } from './cache-reads.ts';
+import type { KubeletProxy } from './kubelet-proxy.ts';
+import { parseResourceVersion } from './list-options.ts';
+import { decodeObjectBody } from './object-decoder.ts';
+import { newPatch } from './patch.ts';
+import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
+import { scaleKind, scaleOf, withScale } from './scale.ts';
+import type { ServedResource } from './served-resource.ts';
+
+const created: Status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
+
+export interface SubresourceHandlerOptions {
+  readonly reads: CacheReads;
+  readonly kubelets: KubeletProxy;
+}
+
+export class SubresourceHandler {
+  readonly #reads: CacheReads;
+  readonly #kubelets: KubeletProxy;
+
+  constructor(options: SubresourceHandlerOptions) {
+    this.#reads = options.reads;
+    this.#kubelets = options.kubelets;
+  }
+
+  /** @throws StatusError. */
+  async handle(request: ApiRequest, served: ServedResource): Promise<ApiResponse> {
+    const { info } = request;
+    const definition = served.resource.subresources.find((each) => each.name === info.subresource);
+    if (definition === undefined || (served.resource.namespaced && info.namespace === '')) throw noSuchResource();
+    if (!definition.verbs.includes(info.verb)) throw verbNotAllowed();
+    const { registry } = served;
+    if (registry === undefined) throw noSuchResource();
+    if (served.virtualSubresources.has(info.subresource)) return await this.#createVirtual(request, served, registry);
+    switch (info.subresource) {
+      case 'status':
+        return await this.#status(request, registry);
+      case 'scale':
+        return await this.#scale(request, registry);
+      case 'binding':
+        return await this.#bind(request, registry);
+      case 'finalize':
+        return await this.#finalize(request, registry);
+      case 'eviction':
+        return await this.#evict(request, registry);
+      case 'log':
+        return await this.#log(request, registry);
+      default:
+        throw noSuchResource();
+    }
+  }
+
+  async #createVirtual(request: ApiRequest, served: ServedResource, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    const virtual = served.virtualSubresources.get(info.subresource);
+    const definition = served.resource.subresources.find((each) => each.name === info.subresource);
+    if (virtual === undefined || definition === undefined) throw noSuchResource();
+    const context = requestContextOf(request);
+    const kind = {
+      group: definition.group ?? served.resource.group,
+      version: definition.version ?? served.resource.version,
+      kind: definition.kind ?? served.resource.kind,
+    };
+    const model = modelOf(kind.kind);
+    const object = decodeObjectBody(requiredBody(request), raw.headers['content-type'], { ...kind, model }, context);
+    await this.#reads.waitFor(undefined);
+    const parent = registry.cache.parsed(registry.get(context.namespace, info.name));
+    const { user, namespace, dryRun } = context;
+    return { type: 'value', code: 201, value: await virtual.create(parent, object, { user, namespace, dryRun }) };
+  }
+
+  async #read(request: ApiRequest, registry: GenericRegistry): Promise<Buffer> {
+    await this.#reads.waitFor(parseResourceVersion(request.query.get('resourceVersion') ?? ''));
+    const { namespace } = inScope(request.info, registry.resource);
+    return registry.get(namespace, request.info.name).bytes;
+  }
+
+  async #status(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    if (info.verb === 'get') return { type: 'object', code: 200, bytes: await this.#read(request, registry), registry };
+    const context = inScope(requestContextOf(request), registry.resource);
+    let make: (old: UnstructuredObject) => UnstructuredObject;
+    if (info.verb === 'patch') make = newPatch(request, registry.resource, context);
+    else {
+      const body = requiredBody(request);
+      make = () => decodeObjectBody(body, raw.headers['content-type'], registry.resource, context);
+    }
+    const { bytes } = await registry.update(info.name, 'status', (old) => checkName(make(old), info.name), context);
+    return { type: 'object', code: 200, bytes, registry };
+  }
+
+  async #scale(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    if (info.verb === 'get') {
+      const bytes = await this.#read(request, registry);
+      return { type: 'value', code: 200, value: scaleOf(JSON.parse(bytes.toString()) as UnstructuredObject) };
+    }
+    const context = requestContextOf(request);
+    const patch = info.verb === 'patch' ? newPatch(request, scaleKind, context) : undefined;
+    const body = requiredBody(request);
+    const { object } = await registry.update(
+      info.name,
+      '',
+      (old) => {
+        const scale =
+          patch === undefined
+            ? decodeObjectBody(body, raw.headers['content-type'], scaleKind, context)
+            : patch(scaleOf(old));
+        return withScale(structuredClone(old), scale);
+      },
+      context,
+    );
+    return { type: 'value', code: 200, value: scaleOf(object) };
+  }
+
+  async #bind(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const kind = { group: '', version: 'v1', kind: 'Binding', model: 'V1Binding' };
+    const context = requestContextOf(request);
+    const binding = decodeObjectBody(requiredBody(request), request.raw.headers['content-type'], kind, context);
+    await bindPod(registry, request.info.name, binding, context);
+    return { type: 'value', code: 201, value: created };
+  }
+
+  async #finalize(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    const context = inScope(requestContextOf(request), registry.resource);
+    const body = requiredBody(request);
+    const object = checkName(
+      decodeObjectBody(body, raw.headers['content-type'], registry.resource, context),
+      info.name,
+    );
+    const { bytes } = await finalizeNamespace(registry, info.name, object, context);
+    return { type: 'object', code: 200, bytes, registry };
+  }
+
+  async #evict(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info, raw } = request;
+    const context = requestContextOf(request);
+    const kind = { group: 'policy', version: 'v1', kind: 'Eviction', model: 'V1Eviction' };
+    const eviction = decodeObjectBody(requiredBody(request), raw.headers['content-type'], kind, context);
+    checkName(eviction, info.name);
+    const options = (eviction['deleteOptions'] ?? {}) as DeleteOptions;
+    validateDeleteOptions(options);
+    const dryRun = context.dryRun || (options.dryRun ?? []).length > 0;
+    await deleteObject(registry, info.name, options, { ...context, dryRun });
+    return { type: 'value', code: 201, value: created };
+  }
+
+  async #log(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { query } = request;
+    const pod = JSON.parse((await this.#read(request, registry)).toString()) as UnstructuredObject;
+    await this.#kubelets.proxyLogs(pod, query, request.response);
+    return { type: 'streamed' };
+  }
+}
+
+/** Names of client-node's models of the kinds that only subresources take. */
+function modelOf(kind: string): string {
+  if (kind === 'TokenRequest') return 'AuthenticationV1TokenRequest';
+  return `V1${kind}`;
+}

@@ -1,0 +1,79 @@
+/** meta.k8s.io/v1 Tables and PartialObjectMetadata: what kubectl shows and what metadata-only clients read. */
+import { newBadRequest, type UnstructuredObject } from '@naru/api';
+import { frameHead, type CacheEventType, type FrameEncoder } from '../cache/cache-event.ts';
+import type { CachedObject } from '../cache/cached-object.ts';
+import type { TableConvertor } from '../registry/strategy.ts';
+
+export type IncludeObject = 'None' | 'Metadata' | 'Object';
+
+/** @throws StatusError BadRequest. */
+export function includeObjectOf(query: URLSearchParams): IncludeObject {
+  const value = query.get('includeObject') ?? '';
+  if (value === '') return 'Metadata';
+  if (value === 'None' || value === 'Metadata' || value === 'Object') return value;
+  throw newBadRequest(`unrecognized includeObject value: ${JSON.stringify(value)}`);
+}
+
+export function parseCached(bytes: Buffer): UnstructuredObject {
+  return JSON.parse(bytes.toString()) as UnstructuredObject;
+}
+
+export function partialMetadata(object: UnstructuredObject): object {
+  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata };
+}
+
+/** One row. */
+export function tableRow(
+  object: UnstructuredObject,
+  table: TableConvertor,
+  includeObject: IncludeObject,
+  nowMs: number,
+): object {
+  const shown = includeObject === 'None' ? null : includeObject === 'Metadata' ? partialMetadata(object) : object;
+  return { cells: table.cells(object, nowMs), object: shown };
+}
+
+/** Everything of a Table before its rows, open at the end: rows and `]}` follow. */
+export function tableHead(table: TableConvertor, metadata: object): string {
+  const columnDefinitions = table.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+    name,
+    type,
+    format,
+    description,
+    priority,
+  }));
+  const head = { kind: 'Table', apiVersion: 'meta.k8s.io/v1', metadata, columnDefinitions };
+  return `${JSON.stringify(head).slice(0, -1)},"rows":[`;
+}
+
+export const tableTail = ']}';
+
+/** A Table of one object. */
+export function tableOfOne(
+  object: UnstructuredObject,
+  table: TableConvertor,
+  includeObject: IncludeObject,
+  nowMs: number,
+): string {
+  const { resourceVersion } = object.metadata;
+  const row = JSON.stringify(tableRow(object, table, includeObject, nowMs));
+  return `${tableHead(table, resourceVersion === undefined ? {} : { resourceVersion })}${row}${tableTail}`;
+}
+
+/** Frames of a watch as Tables. */
+export function tableEncoder(table: TableConvertor, includeObject: IncludeObject, now: () => number): FrameEncoder {
+  return {
+    key: `table ${includeObject}`,
+    encode: (type: CacheEventType, object: CachedObject): Buffer => {
+      const text = tableOfOne(parseCached(object.bytes), table, includeObject, now());
+      return Buffer.from(`${frameHead(type)}${text}}\n`);
+    },
+  };
+}
+
+/** Frames of a watch as PartialObjectMetadata. */
+export const metadataEncoder: FrameEncoder = {
+  key: 'metadata',
+  encode: (type, object) =>
+    Buffer.from(`${frameHead(type)}${JSON.stringify(partialMetadata(parseCached(object.bytes)))}}\n`),
+};

@@ -1,0 +1,92 @@
+/** WATCH: one response that lasts, an event per line. */
+import type { ServerResponse } from 'node:http';
+import { apiVersionOf, isStatusError, type Resource } from '@naru/api';
+import type { Clock } from '@naru/component';
+import { CacheWatcher, errorFrame } from '../cache/cache-watcher.ts';
+import { encodeFrame, type FrameEncoder } from '../cache/cache-event.ts';
+import type { CachedObject } from '../cache/cached-object.ts';
+import type { WatchCache } from '../cache/watch-cache.ts';
+import type { CacheReads } from './cache-reads.ts';
+import { predicateOf, scopeOf, type ListOptions } from './list-options.ts';
+
+export interface WatchRequestOptions {
+  readonly cache: WatchCache;
+  readonly resource: Resource;
+  readonly namespace: string;
+  readonly options: ListOptions;
+  readonly triggerFields: readonly string[];
+  readonly encoder: FrameEncoder | undefined;
+  readonly contentType: string;
+  /** `--min-request-timeout`: a watch without timeoutSeconds lasts this to twice this. */
+  readonly minRequestTimeoutMs: number;
+  readonly random: () => number;
+  readonly clock: Clock;
+  /** Ends all watches: the server shuts down. */
+  readonly shutdown: AbortSignal;
+}
+
+/** Serves the watch; resolves when its initial objects are written. It goes on by itself. */
+export async function serveWatch(
+  response: ServerResponse,
+  reads: CacheReads,
+  request: WatchRequestOptions,
+): Promise<void> {
+  const { cache, resource, namespace, options, clock, shutdown } = request;
+  const { resourceVersion, sendInitialEvents } = options;
+  // Without a resourceVersion, or with 0, a watch begins with the objects there are, unless told otherwise.
+  const wantsInitial = sendInitialEvents ?? (resourceVersion === undefined || resourceVersion === 0);
+  const startsNow = wantsInitial || resourceVersion === undefined || resourceVersion === 0;
+  if (startsNow) await reads.waitFor(resourceVersion);
+  if (response.destroyed) return;
+  response.statusCode = 200;
+  response.setHeader('content-type', request.contentType);
+  response.setHeader('cache-control', 'no-cache, private');
+  response.flushHeaders();
+
+  const scope = scopeOf(options, namespace, request.triggerFields);
+  const selects = predicateOf(options, '');
+  const matches =
+    scope.trigger === undefined || namespace === ''
+      ? selects
+      : (object: CachedObject): boolean => object.namespace === namespace && (selects?.(object) ?? true);
+  const timeoutMs =
+    options.timeoutSeconds !== undefined && options.timeoutSeconds > 0
+      ? options.timeoutSeconds * 1000
+      : request.minRequestTimeoutMs * (1 + request.random());
+  const watcher = new CacheWatcher({
+    output: response,
+    matches,
+    encoder: request.encoder,
+    bookmark: options.allowWatchBookmarks ? bookmarkEncoder(resource) : undefined,
+    onEnd: () => {
+      cancelTimeout();
+      shutdown.removeEventListener('abort', onShutdown);
+      remove?.();
+    },
+  });
+  const onShutdown = (): void => watcher.end();
+  const cancelTimeout = clock.after(timeoutMs, () => watcher.end());
+  shutdown.addEventListener('abort', onShutdown);
+  let remove: (() => void) | undefined;
+  try {
+    const revision = startsNow ? reads.revision : (resourceVersion ?? 0);
+    const initial = wantsInitial ? cache.page({ namespace, limit: 0, matches }).objects : undefined;
+    remove = cache.watch(watcher, scope, revision);
+    await watcher.start(initial, { endBookmark: sendInitialEvents === true });
+  } catch (error) {
+    if (!isStatusError(error)) throw error;
+    watcher.end(errorFrame(error.status));
+  }
+}
+
+function bookmarkEncoder(resource: Resource): (revision: number, initialEventsEnd: boolean) => Buffer {
+  return (revision, initialEventsEnd) => {
+    const metadata = {
+      resourceVersion: String(revision),
+      creationTimestamp: null,
+      ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
+    };
+    const object = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata };
+    return encodeFrame('BOOKMARK', Buffer.from(JSON.stringify(object)));
+  };
+}

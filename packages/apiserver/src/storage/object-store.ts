@@ -1,0 +1,131 @@
+/**
+ * Objects in an etcd v3 store. Writes are one shape of transaction: compare the key's modRevision, then put or delete, else
+ * read the key. No write is sent twice: one whose answer was lost rejects, and the caller's client decides.
+ */
+import type { CallOptions, CompareTarget, EtcdClient, KeyValue, RequestOp, TxnResponse } from '@naru/etcd';
+
+export interface StoredValue {
+  readonly value: Buffer;
+  readonly modRevision: number;
+}
+
+/** What a conditional write came to; `current` is what stands in its way, undefined if the key is gone. */
+export type WriteResult =
+  | { readonly succeeded: true; readonly revision: number }
+  | { readonly succeeded: false; readonly current: StoredValue | undefined };
+
+export interface RangePage {
+  readonly items: readonly { readonly key: string; readonly value: Buffer; readonly modRevision: number }[];
+  readonly more: boolean;
+  /** Keys in the range, from its start on. */
+  readonly count: number;
+  /** The store's revision when it answered. */
+  readonly revision: number;
+}
+
+/** A key that is not there: reading it is the cheapest consistent read of the store's revision. */
+const revisionProbe = Buffer.from('/registry/.revision');
+
+export class ObjectStore {
+  readonly #client: EtcdClient;
+  #revisionRead: Promise<number> | undefined;
+  #nextRevisionRead: Promise<number> | undefined;
+
+  constructor(client: EtcdClient) {
+    this.#client = client;
+  }
+
+  async get(key: string, options: CallOptions = {}): Promise<StoredValue | undefined> {
+    const { kvs } = await this.#client.range({ key: Buffer.from(key) }, options);
+    return kvs[0];
+  }
+
+  /** Puts the key if it is not there. */
+  async create(
+    key: string,
+    value: Buffer,
+    options: { readonly lease?: bigint | undefined } = {},
+  ): Promise<WriteResult> {
+    return await this.update(key, 0, value, options);
+  }
+
+  /** Puts the key if its modRevision is the expected one (0: it is not there). */
+  async update(
+    key: string,
+    expectedRevision: number,
+    value: Buffer,
+    options: { readonly lease?: bigint | undefined } = {},
+  ): Promise<WriteResult> {
+    const put = { key: Buffer.from(key), value, ...(options.lease === undefined ? {} : { lease: options.lease }) };
+    return await this.#write(key, expectedRevision, { requestPut: put });
+  }
+
+  /** Deletes the key if its modRevision is the expected one. */
+  async delete(key: string, expectedRevision: number): Promise<WriteResult> {
+    return await this.#write(key, expectedRevision, { requestDeleteRange: { key: Buffer.from(key) } });
+  }
+
+  async #write(key: string, expectedRevision: number, operation: RequestOp): Promise<WriteResult> {
+    const bytes = Buffer.from(key);
+    const compare: CompareTarget = { target: 'MOD', modRevision: expectedRevision };
+    const response = await this.#client.txn({
+      compare: [{ ...compare, key: bytes, result: 'EQUAL' }],
+      success: [operation],
+      failure: [{ requestRange: { key: bytes } }],
+    });
+    if (response.succeeded) return { succeeded: true, revision: response.header.revision };
+    return { succeeded: false, current: rangedValue(response) };
+  }
+
+  /** A page of [start, end) at `revision` (0: the newest). @throws EtcdError `compacted`. */
+  async range(
+    start: string,
+    end: string,
+    options: { readonly limit: number; readonly revision: number; readonly signal?: AbortSignal },
+  ): Promise<RangePage> {
+    const { signal, ...rest } = options;
+    const response = await this.#client.range(
+      { key: Buffer.from(start), rangeEnd: Buffer.from(end), ...rest },
+      { signal },
+    );
+    return {
+      items: response.kvs.map(({ key, value, modRevision }) => ({ key: key.toString(), value, modRevision })),
+      more: response.more,
+      count: response.count,
+      revision: response.header.revision,
+    };
+  }
+
+  /**
+   * The store's revision, at least as new as any write acknowledged before the call. Calls that come while one is on its
+   * way share the one after it.
+   */
+  async currentRevision(): Promise<number> {
+    if (this.#revisionRead === undefined) {
+      this.#revisionRead = this.#readRevision();
+      return await this.#revisionRead;
+    }
+    this.#nextRevisionRead ??= this.#revisionRead
+      .catch(() => undefined)
+      .then(async () => {
+        this.#nextRevisionRead = undefined;
+        this.#revisionRead = this.#readRevision();
+        return await this.#revisionRead;
+      });
+    return await this.#nextRevisionRead;
+  }
+
+  async #readRevision(): Promise<number> {
+    try {
+      const { header } = await this.#client.range({ key: revisionProbe, countOnly: true });
+      return header.revision;
+    } finally {
+      if (this.#nextRevisionRead === undefined) this.#revisionRead = undefined;
+    }
+  }
+}
+
+function rangedValue(response: TxnResponse): KeyValue | undefined {
+  const first = response.responses[0];
+  return first !== undefined && 'responseRange' in first ? first.responseRange.kvs[0] : undefined;
+}
