@@ -117,8 +117,8 @@ export class Member<R> implements Consensus<R> {
   }
 
   status(): ConsensusStatus {
-    const { term, leaderId, commitIndex, appliedIndex } = this.#raft.status;
     const { memberId, clusterId, membership } = this.#options;
+    const { term, leaderId, commitIndex, appliedIndex } = this.#raft;
     return { memberId, clusterId, leaderId, term, commitIndex, appliedIndex, members: membership.members };
   }
 
@@ -163,7 +163,7 @@ export class Member<R> implements Consensus<R> {
   }
 
   async #dispose(): Promise<void> {
-    await this.#handOver();
+    await this.handOver();
     this.#stop.abort();
     this.#cancelTick?.();
     this.#proposals.rejectAll('stopped');
@@ -175,7 +175,7 @@ export class Member<R> implements Consensus<R> {
   }
 
   /** A leader that is stopped hands over first: the cluster need not wait for an election timeout. */
-  async #handOver(): Promise<void> {
+  async handOver(): Promise<void> {
     const transferee = this.#isStopped ? undefined : this.#raft.bestTransferee;
     if (transferee === undefined) return;
     const { tickMs, electionTicks, ports } = this.#options;
@@ -304,7 +304,7 @@ export class Member<R> implements Consensus<R> {
     this.#receivingSnapshot = true;
     try {
       const { index, term } = message.snapshot;
-      const { commitIndex } = this.#raft.status;
+      const { commitIndex } = this.#raft;
       // What is in the log already needs no file; the core answers how far it is.
       if (index > commitIndex) await this.#applier.receive(content, { index, term });
     } finally {

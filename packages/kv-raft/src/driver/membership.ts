@@ -74,9 +74,12 @@ export class Membership {
   readonly #members = new Map<bigint, MemberInfo>();
   /** Ids are never used again, so that a removed member stays out whatever it believes. */
   readonly #removed = new Set<bigint>();
+  #sorted: readonly MemberInfo[] | undefined;
 
+  /** By id. The same array until something changes: every response's header asks for the status. */
   get members(): readonly MemberInfo[] {
-    return [...this.#members.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    this.#sorted ??= [...this.#members.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    return this.#sorted;
   }
 
   get(id: bigint): MemberInfo | undefined {
@@ -88,6 +91,7 @@ export class Membership {
   }
 
   applyConfChange(change: ConfChange, context: ConfChangeContext | undefined): void {
+    this.#sorted = undefined;
     for (const { type, id } of change.changes) {
       if (type === 'remove') {
         this.#members.delete(id);
@@ -102,6 +106,7 @@ export class Membership {
 
   applyAttributes({ id, name, clientUrls }: MemberAttributes): void {
     const member = this.#members.get(id);
+    this.#sorted = undefined;
     if (member !== undefined) this.#members.set(id, { ...member, name, clientUrls });
   }
 
@@ -120,6 +125,7 @@ export class Membership {
     const reader = new ByteReader(bytes);
     const members = Array.from({ length: reader.count(1) }, () => readMember(reader));
     const removed = Array.from({ length: reader.count(8) }, () => reader.u64());
+    this.#sorted = undefined;
     this.#members.clear();
     this.#removed.clear();
     for (const member of members) this.#members.set(member.id, member);

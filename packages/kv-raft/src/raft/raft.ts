@@ -119,6 +119,10 @@ export class Raft {
     return this.#state.log.snapshot;
   }
 
+  get commitIndex(): number {
+    return this.#state.log.committed;
+  }
+
   get appliedIndex(): number {
     return this.#state.log.applied;
   }
