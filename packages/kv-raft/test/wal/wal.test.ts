@@ -195,12 +195,12 @@ await t.test('on real files', async (t) => {
 
 /** Runs what needs the virtual clock to go on. */
 async function run<T>(clock: VirtualClock, work: Promise<T>): Promise<T> {
-  let settled = false;
+  const progress = { settled: false };
   const done = work.finally(() => {
-    settled = true;
+    progress.settled = true;
   });
   done.catch(() => undefined);
-  for (let i = 0; i < 10_000 && !settled; i++) await clock.advance(1);
+  for (let i = 0; i < 10_000 && !progress.settled; i++) await clock.advance(1);
   return await done;
 }
 
