@@ -11,6 +11,7 @@ export {
   type ServerErrorCode,
 } from './errors.ts';
 export type * from './messages.ts';
+export * from './maintenance-codec.ts';
 export { prefixRangeEnd } from './prefix.ts';
 export * from './request-codec.ts';
 export * from './response-codec.ts';

@@ -235,3 +235,22 @@ export interface MemberListResponse {
   readonly header: ResponseHeader;
   readonly members: readonly Member[];
 }
+
+export type AlarmType = 'NONE' | 'NOSPACE' | 'CORRUPT';
+export type AlarmAction = 'GET' | 'ACTIVATE' | 'DEACTIVATE';
+
+export interface AlarmRequest {
+  readonly action: AlarmAction;
+  /** 0n: all members. */
+  readonly memberId: bigint;
+  readonly alarm: AlarmType;
+}
+
+export interface AlarmMember {
+  readonly memberId: bigint;
+  readonly alarm: AlarmType;
+}
+
+export interface AlarmResponse {
+  readonly alarms: readonly AlarmMember[];
+}

@@ -1,0 +1,91 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseDuration, readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
+import { openMember } from './driver/open-member.ts';
+import type { Member } from './driver/member.ts';
+import {
+  flags,
+  parseAutoCompaction,
+  parseInitialCluster,
+  parseUrls,
+  QUOTA_BACKEND_BYTES_DEFAULT,
+  type Flags,
+} from './flags.ts';
+import { HttpTransport } from './peer/http-transport.ts';
+import { Server } from './server.ts';
+import type { CommandResult } from './server/state-machine.ts';
+
+/** How long a leader that is asked to stop waits for another member to take over. */
+const TRANSFER_TIMEOUT_MS = 2000;
+
+async function readTls(values: Flags): Promise<{ readonly client: TlsMaterial; readonly peer: TlsMaterial }> {
+  const client = await readTlsFiles({
+    ca: values['trusted-ca-file'],
+    cert: values['cert-file'],
+    key: values['key-file'],
+  });
+  const peer = await readTlsFiles({
+    ca: values['peer-trusted-ca-file'],
+    cert: values['peer-cert-file'],
+    key: values['peer-key-file'],
+  });
+  const needed = [
+    ['listen-client-urls', client, 'cert-file', 'key-file'],
+    ['listen-peer-urls', peer, 'peer-cert-file', 'peer-key-file'],
+  ] as const;
+  for (const [urls, tls, certFlag, keyFlag] of needed)
+    if (parseUrls(urls, values[urls]).some((each) => each.tls) && (tls.cert === undefined || tls.key === undefined))
+      throw new UsageError(`https in --${urls} needs --${certFlag} and --${keyFlag}`);
+  return { client, peer };
+}
+
+await runMain({
+  name: 'kv-raft',
+  description: 'A Raft-replicated key-value store that speaks the etcd v3 API.',
+  flags,
+  async start(values, { logger }) {
+    const electionTimeoutMs = values['election-timeout'];
+    if (electionTimeoutMs < 5 * values['heartbeat-interval'])
+      throw new UsageError('--election-timeout must be at least 5 times --heartbeat-interval');
+    const initialCluster = parseInitialCluster(values);
+    const autoCompaction = parseAutoCompaction(values, parseDuration);
+    const tls = await readTls(values);
+    let member: Member<CommandResult> | undefined;
+    return await Server.start({
+      listenClient: parseUrls('listen-client-urls', values['listen-client-urls']),
+      listenMetrics: parseUrls('listen-metrics-urls', values['listen-metrics-urls']),
+      tls: { ...tls.client, clientCertAuth: values['client-cert-auth'] },
+      electionTimeoutMs,
+      quotaBackendBytes: values['quota-backend-bytes'] || QUOTA_BACKEND_BYTES_DEFAULT,
+      requestBytesMax: values['max-request-bytes'],
+      txnOpsMax: values['max-txn-ops'],
+      autoCompaction,
+      startConsensus: async (stateMachine) => {
+        member = await openMember({
+          name: values.name,
+          dataDir: values['data-dir'] ?? `${values.name}.etcd`,
+          initialCluster,
+          initialClusterToken: values['initial-cluster-token'],
+          advertiseClientUrls: values['advertise-client-urls'],
+          heartbeatIntervalMs: values['heartbeat-interval'],
+          electionTimeoutMs,
+          snapshotCount: values['snapshot-count'],
+          stateMachine,
+          transport: (ids) =>
+            new HttpTransport({
+              ids,
+              listenUrls: values['listen-peer-urls'],
+              tls: tls.peer,
+              clientCertAuth: values['peer-client-cert-auth'],
+              logger,
+            }),
+          logger,
+        });
+        return member;
+      },
+      transferLeadership: async () => {
+        await Promise.race([member?.handOver(), delay(TRANSFER_TIMEOUT_MS, undefined, { ref: false })]);
+      },
+      logger,
+    });
+  },
+});

@@ -1,0 +1,113 @@
+import { systemClock, type Clock, type Component, type TlsMaterial } from '@naru/component';
+import type { FastifyInstance } from 'fastify';
+import type { Consensus } from './consensus.ts';
+import { createGateway, type GatewayOptions } from './server/gateway.ts';
+import { Replica, Services, type ServicesOptions } from './server/services.ts';
+import type { CommandResult, KvStateMachine } from './server/state-machine.ts';
+
+/** Where to listen; port 0 takes a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+export interface ServerOptions extends Omit<ServicesOptions, 'clock'> {
+  readonly listenClient: readonly ListenAddress[];
+  readonly listenMetrics: readonly ListenAddress[];
+  /** For addresses with TLS. */
+  readonly tls?: TlsMaterial & { readonly clientCertAuth: boolean };
+  /** Starts this member's consensus over its state machine; resolves when what was durable is restored. */
+  readonly startConsensus: (machine: KvStateMachine) => Promise<Consensus<CommandResult>>;
+  /** Hands leadership over before a leader stops, while it still serves. Default: nothing. */
+  readonly transferLeadership?: () => Promise<void>;
+  readonly clock?: Clock;
+}
+
+/** A running member: the store over its consensus, served by the gateway. */
+export class Server implements Component {
+  readonly #options: ServerOptions;
+  readonly #consensus: Consensus<CommandResult>;
+  readonly #services: Services;
+  readonly #gateways: FastifyInstance[] = [];
+  readonly #clientAddresses: ListenAddress[] = [];
+
+  private constructor(options: ServerOptions, consensus: Consensus<CommandResult>, services: Services) {
+    this.#options = options;
+    this.#consensus = consensus;
+    this.#services = services;
+  }
+
+  /** Starts the member and resolves when it listens; it need not know a leader yet. */
+  static async start(options: ServerOptions): Promise<Server> {
+    const clock = options.clock ?? systemClock;
+    const replica = new Replica(clock);
+    const consensus = await options.startConsensus(replica.machine);
+    const server = new Server(options, consensus, new Services(replica, consensus, { ...options, clock }));
+    try {
+      for (const address of options.listenClient) server.#clientAddresses.push(await server.#listen(address, 'client'));
+      for (const address of options.listenMetrics) await server.#listen(address, 'metrics');
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get failed(): Promise<never> {
+    return this.#consensus.failed;
+  }
+
+  /** Where clients are served, in the order of `listenClient`, with real ports. */
+  get clientAddresses(): readonly ListenAddress[] {
+    return this.#clientAddresses;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#consensus.isLeader) await this.#options.transferLeadership?.();
+    await Promise.all(this.#gateways.map(async (each) => await each.close()));
+    this.#services[Symbol.dispose]();
+    await this.#consensus[Symbol.asyncDispose]();
+  }
+
+  async #listen(address: ListenAddress, purpose: 'client' | 'metrics'): Promise<ListenAddress> {
+    const { logger } = this.#options;
+    const app = createGateway(this.#gatewayOptions(address));
+    this.#gateways.push(app);
+    await app.listen({ host: address.host, port: address.port });
+    const bound = app.server.address();
+    const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+    logger.info({ host: address.host, port, purpose }, 'listening');
+    return { ...address, port };
+  }
+
+  #gatewayOptions(address: ListenAddress): GatewayOptions {
+    const { kv, lease, maintenance, metrics, proposer, replica } = this.#services;
+    const { requestBytesMax, logger, tls } = this.#options;
+    const watch = {
+      hub: replica.hub,
+      header: (revision: number) => proposer.header(revision),
+      currentRevision: () => replica.machine.store.revision,
+      fragmentBytesMax: requestBytesMax,
+    };
+    const https =
+      address.tls && tls?.cert !== undefined && tls.key !== undefined
+        ? {
+            cert: tls.cert,
+            key: tls.key,
+            ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+            requestCert: tls.clientCertAuth,
+          }
+        : undefined;
+    return {
+      kv,
+      lease,
+      maintenance,
+      streams: { lease, watch },
+      metrics: async () => await metrics.text(),
+      requestBytesMax,
+      ...(https === undefined ? {} : { https }),
+      logger,
+    };
+  }
+}

@@ -1,0 +1,66 @@
+import type { Cancel, Clock } from '@naru/component';
+import type { MvccStore } from '../mvcc/store.ts';
+
+/** How often a pinned store is looked at again. */
+const PINNED_RETRY_MS = 100;
+/** Compaction works this long at most before other work has its turn. */
+const SLICE_MS = 2;
+
+/** Drives the physical compaction of a store in short slices between other work. */
+export class Compactor implements Disposable {
+  readonly #store: () => MvccStore;
+  readonly #clock: Clock;
+  #waiting: (() => void)[] = [];
+  #running = false;
+  #disposed = false;
+  #cancel: Cancel | undefined;
+
+  constructor(options: { readonly store: () => MvccStore; readonly clock: Clock }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+  }
+
+  /** There is something to compact. Returns at once. */
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    setImmediate(() => this.#slice());
+  }
+
+  /** Resolves when everything compacted so far is given back. */
+  async finished(): Promise<void> {
+    if (!this.#running || this.#disposed) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#cancel?.();
+    this.#end();
+  }
+
+  #slice(): void {
+    if (this.#disposed) return;
+    const store = this.#store();
+    if (store.pinned) {
+      this.#cancel = this.#clock.after(PINNED_RETRY_MS, () => this.#slice());
+      return;
+    }
+    const until = this.#clock.monotonic() + SLICE_MS;
+    let more = true;
+    while (more && this.#clock.monotonic() < until) more = store.compactStep();
+    if (more) {
+      setImmediate(() => this.#slice());
+      return;
+    }
+    store.pruneAtCompactRevision();
+    this.#running = false;
+    this.#end();
+  }
+
+  #end(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}

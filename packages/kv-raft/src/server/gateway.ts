@@ -1,0 +1,156 @@
+import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
+import * as etcd from '@naru/etcd';
+import type { Logger } from '@naru/component';
+import { EtcdError, isEtcdError } from '@naru/etcd';
+import type { KvServer } from './kv-server.ts';
+import type { LeaseServer } from './lease-server.ts';
+import type { MaintenanceServer } from './maintenance-server.ts';
+import { addStreams, type StreamHandlers } from './streams.ts';
+import { CLUSTER_VERSION, ETCD_VERSION } from './version.ts';
+
+/** Bytes that a request body may have beyond its command's limit in base64: field names and the like. */
+const BODY_OVERHEAD_BYTES = 64 * 1024;
+
+export interface GatewayOptions {
+  readonly kv: KvServer;
+  readonly lease: LeaseServer;
+  readonly maintenance: MaintenanceServer;
+  readonly streams: StreamHandlers;
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly requestBytesMax: number;
+  readonly https?: { readonly cert: string; readonly key: string; readonly ca?: string; readonly requestCert: boolean };
+  readonly logger: Logger;
+}
+
+/** The etcd v3 JSON gateway, with the paths, bodies and errors of etcd 3.4's. Not yet listening. */
+export function createGateway(options: GatewayOptions): FastifyInstance {
+  const bodyLimit = Math.ceil((options.requestBytesMax * 4) / 3) + BODY_OVERHEAD_BYTES;
+  const base = { bodyLimit, forceCloseConnections: true };
+  const { https } = options;
+  const app =
+    https === undefined
+      ? fastify(base)
+      : (fastify({
+          ...base,
+          https: { ...https, rejectUnauthorized: https.requestCert, minVersion: 'TLSv1.2' },
+        }) as unknown as FastifyInstance);
+  // Any content type is read as JSON, as etcd does; curl says application/x-www-form-urlencoded.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body as string));
+    } catch (error) {
+      done(jsonError(error, body as string), undefined);
+    }
+  });
+  app.setErrorHandler((error, request, reply) => sendError(reply, error, options.logger, request.url));
+  app.setNotFoundHandler((_request, reply) => {
+    void reply.code(404).type('text/plain; charset=utf-8').send('Not Found\n');
+  });
+  addCalls(app, options);
+  addStreams(app, options.streams, options.requestBytesMax);
+  addPlain(app, options);
+  return app;
+}
+
+type Call = (body: unknown) => Promise<string> | string;
+
+function addCalls(app: FastifyInstance, options: GatewayOptions): void {
+  const { kv, lease, maintenance } = options;
+  const grant: Call = async (body) =>
+    etcd.encodeLeaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body)));
+  const revoke: Call = async (body) => etcd.encodeHeaderResponse(await lease.revoke(etcd.decodeLeaseRequest(body).id));
+  const timeToLive: Call = async (body) =>
+    etcd.encodeLeaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body)));
+  const leases: Call = async () => etcd.encodeLeaseLeasesResponse(await lease.leases());
+  const calls: Readonly<Record<string, Call>> = {
+    '/v3/kv/range': async (body) => etcd.encodeRangeResponse(await kv.range(etcd.decodeRangeRequest(body))),
+    '/v3/kv/put': async (body) => etcd.encodePutResponse(await kv.put(etcd.decodePutRequest(body))),
+    '/v3/kv/deleterange': async (body) =>
+      etcd.encodeDeleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body))),
+    '/v3/kv/txn': async (body) => etcd.encodeTxnResponse(await kv.txn(etcd.decodeTxnRequest(body))),
+    '/v3/kv/compaction': async (body) =>
+      etcd.encodeHeaderResponse(await kv.compact(etcd.decodeCompactionRequest(body))),
+    '/v3/lease/grant': grant,
+    '/v3/lease/revoke': revoke,
+    '/v3/kv/lease/revoke': revoke,
+    '/v3/lease/timetolive': timeToLive,
+    '/v3/kv/lease/timetolive': timeToLive,
+    '/v3/lease/leases': leases,
+    '/v3/kv/lease/leases': leases,
+    '/v3/maintenance/status': () => etcd.encodeStatusResponse(maintenance.status()),
+    '/v3/maintenance/hash': async (body) => {
+      const { header, hash } = await maintenance.hashKv(etcd.decodeHashRequest(body).revision);
+      return `{"header":${etcd.encodeHeader(header)},"hash":${hash}}`;
+    },
+    '/v3/maintenance/alarm': async (body) =>
+      etcd.encodeAlarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body))),
+    // There is nothing to do: memory is given back by compaction.
+    '/v3/maintenance/defragment': () => '{}',
+    '/v3/cluster/member/list': () => etcd.encodeMemberListResponse(maintenance.memberList()),
+  };
+  for (const [path, call] of Object.entries(calls))
+    app.post(path, async (request, reply) => {
+      const text = await call(request.body ?? {});
+      sendJson(reply, text);
+      return reply;
+    });
+}
+
+/** As bytes: to a text fastify would add a charset, which etcd's content type lacks. */
+function sendJson(reply: FastifyReply, text: string): void {
+  void reply.header('content-type', 'application/json').send(Buffer.from(text));
+}
+
+function addPlain(app: FastifyInstance, options: GatewayOptions): void {
+  app.get('/version', async (_request, reply) => {
+    sendJson(reply, `{"etcdserver":"${ETCD_VERSION}","etcdcluster":"${CLUSTER_VERSION}"}`);
+    return reply;
+  });
+  app.get('/health', async (_request, reply) => {
+    void reply.type('text/plain; charset=utf-8');
+    try {
+      await options.maintenance.checkHealth();
+      return '{"health":"true"}';
+    } catch (error) {
+      options.logger.warn({ err: error }, 'health check failed');
+      void reply.code(503);
+      return '{"health":"false"}';
+    }
+  });
+  app.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await options.metrics();
+    void reply.type(contentType);
+    return text;
+  });
+}
+
+/** Node's complaint about a body, in the words of Go's JSON decoder where they differ in kind. */
+function jsonError(error: unknown, body: string): EtcdError {
+  const cut =
+    error instanceof SyntaxError &&
+    /end of JSON|Unterminated|Expected .* in JSON at position (\d+)/u.test(error.message);
+  const message = body.trim() === '' ? 'EOF' : cut ? 'unexpected EOF' : (error as Error).message;
+  return new EtcdError('invalidRequest', { message, cause: error });
+}
+
+function sendError(reply: FastifyReply, error: unknown, logger: Logger, url: string): void {
+  let known = isEtcdError(error) ? error : undefined;
+  if (known === undefined && typeof error === 'object' && error !== null && 'statusCode' in error) {
+    const { statusCode } = error as { readonly statusCode: unknown };
+    if (statusCode === 413) known = new EtcdError('requestTooLarge');
+    else if (typeof statusCode === 'number' && statusCode < 500)
+      known = new EtcdError('invalidRequest', { message: (error as unknown as Error).message });
+  }
+  if (known === undefined) {
+    logger.error({ err: error, url }, 'request failed');
+    known = new EtcdError('unknown', { message: 'etcdserver: internal error' });
+  }
+  sendJson(reply.code(known.httpStatus), encodeError(known));
+}
+
+/** The gateway's error body. */
+export function encodeError(error: EtcdError): string {
+  const message = JSON.stringify(error.message);
+  return `{"error":${message},"message":${message},"code":${etcd.grpcCodes[error.grpcCode]}}`;
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import {
+  EtcdError,
+  isEtcdError,
+  type LeaseGrantRequest,
+  type LeaseGrantResponse,
+  type LeaseKeepAliveResponse,
+  type LeaseLeasesResponse,
+  type LeaseRevokeResponse,
+  type LeaseTimeToLiveResponse,
+} from '@naru/etcd';
+import type { Logger } from '@naru/component';
+import type { Proposer } from './proposer.ts';
+import type { KvStateMachine } from './state-machine.ts';
+
+/** Seconds; about 285 years, etcd's limit. */
+const TTL_MAX = 9_000_000_000;
+const EXPIRY_CHECK_MS = 500;
+/** Expired leases that are revoked at one check. */
+const EXPIRY_BATCH = 500;
+
+/** etcd's Lease service on one member, and the expiry of leases while this member is the leader. */
+export class LeaseServer implements Disposable {
+  readonly #proposer: Proposer;
+  readonly #machine: KvStateMachine;
+  readonly #now: () => number;
+  readonly #ttlMin: number;
+  readonly #logger: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #revoking = false;
+
+  constructor(options: {
+    readonly proposer: Proposer;
+    readonly machine: KvStateMachine;
+    readonly now: () => number;
+    /** Seconds: a lease must outlive an election. */
+    readonly ttlMin: number;
+    readonly logger: Logger;
+  }) {
+    this.#proposer = options.proposer;
+    this.#machine = options.machine;
+    this.#now = options.now;
+    this.#ttlMin = options.ttlMin;
+    this.#logger = options.logger;
+  }
+
+  async grant(request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
+    if (request.ttl > TTL_MAX) throw new EtcdError('leaseTtlTooLarge');
+    const id = request.id === undefined || request.id === 0n ? newLeaseId() : request.id;
+    const ttl = Math.max(request.ttl, this.#ttlMin);
+    const result = await this.#proposer.propose<'done'>({ type: 'leaseGrant', id, ttl });
+    return { header: this.#proposer.header(result.revision), id, ttl };
+  }
+
+  async revoke(id: bigint): Promise<LeaseRevokeResponse> {
+    const result = await this.#proposer.propose<'done'>({ type: 'leaseRevoke', id });
+    return { header: this.#proposer.header(result.revision) };
+  }
+
+  /** Renewals are replicated: an acknowledged one holds whoever leads next. */
+  async keepAlive(id: bigint): Promise<LeaseKeepAliveResponse> {
+    const result = await this.#proposer.propose<'renewed'>({ type: 'leaseKeepAlive', id });
+    return { header: this.#proposer.header(result.revision), id, ttl: result.ttl };
+  }
+
+  async timeToLive(request: { readonly id: bigint; readonly keys: boolean }): Promise<LeaseTimeToLiveResponse> {
+    await this.#proposer.linearize();
+    const { store, leaseClock } = this.#machine;
+    const { id } = request;
+    const header = this.#proposer.header(store.revision);
+    const lease = store.leases.get(id);
+    if (lease === undefined) return { header, id, ttl: -1, grantedTtl: 0, keys: [] };
+    const keys = request.keys ? Array.from(lease.keys).toSorted() : [];
+    return {
+      header,
+      id,
+      ttl: Math.floor((leaseClock.remainingMs(id, this.#now()) ?? 0) / 1000),
+      grantedTtl: lease.ttl,
+      keys: keys.map((key) => Buffer.from(key, 'latin1')),
+    };
+  }
+
+  async leases(): Promise<LeaseLeasesResponse> {
+    await this.#proposer.linearize();
+    const { store } = this.#machine;
+    return { header: this.#proposer.header(store.revision), leases: Array.from(store.leases.values(), ({ id }) => id) };
+  }
+
+  /** Expiry runs on the leader only. */
+  leadershipChanged(leading: boolean): void {
+    clearInterval(this.#timer);
+    this.#timer = leading ? setInterval(() => void this.#expire(), EXPIRY_CHECK_MS).unref() : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  async #expire(): Promise<void> {
+    if (this.#revoking) return;
+    this.#revoking = true;
+    try {
+      const ids = this.#machine.leaseClock.expired(this.#now(), EXPIRY_BATCH);
+      await Promise.all(
+        ids.map(async (id) => {
+          try {
+            await this.#proposer.propose({ type: 'leaseRevoke', id });
+          } catch (error) {
+            if (isEtcdError(error, 'leaseNotFound')) this.#machine.leaseClock.remove(id);
+            else throw error;
+          }
+        }),
+      );
+    } catch (error) {
+      // The next check, or the next leader, tries again.
+      this.#logger.warn({ err: error }, 'revoking expired leases failed');
+    } finally {
+      this.#revoking = false;
+    }
+  }
+}
+
+function newLeaseId(): bigint {
+  return randomBytes(8).readBigUInt64BE() & (2n ** 63n - 1n) || 1n;
+}

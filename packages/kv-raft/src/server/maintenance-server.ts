@@ -1,0 +1,99 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import {
+  EtcdError,
+  type AlarmMember,
+  type AlarmRequest,
+  type AlarmResponse,
+  type MemberListResponse,
+  type ResponseHeader,
+  type StatusResponse,
+} from '@naru/etcd';
+import type { Consensus } from '../consensus.ts';
+import { recordPayloads } from '../mvcc/snapshot.ts';
+import type { Proposer } from './proposer.ts';
+import type { CommandResult, KvStateMachine } from './state-machine.ts';
+import { ETCD_VERSION } from './version.ts';
+
+/** etcd's Maintenance service and the reading half of Cluster, on one member. */
+export class MaintenanceServer {
+  readonly #consensus: Consensus<CommandResult>;
+  readonly #proposer: Proposer;
+  readonly #machine: KvStateMachine;
+
+  constructor(options: {
+    readonly consensus: Consensus<CommandResult>;
+    readonly proposer: Proposer;
+    readonly machine: KvStateMachine;
+  }) {
+    this.#consensus = options.consensus;
+    this.#proposer = options.proposer;
+    this.#machine = options.machine;
+  }
+
+  status(): StatusResponse {
+    const status = this.#consensus.status();
+    const { store } = this.#machine;
+    const alarms = this.#machine.alarms.map((each) => `memberID:${each.memberId} alarm:${each.alarm} `);
+    return {
+      header: this.#proposer.header(store.revision),
+      version: ETCD_VERSION,
+      dbSize: store.sizeBytes,
+      dbSizeInUse: store.sizeBytes,
+      leader: status.leaderId,
+      raftIndex: status.commitIndex,
+      raftTerm: status.term,
+      raftAppliedIndex: status.appliedIndex,
+      errors: status.leaderId === 0n ? ['etcdserver: no leader', ...alarms] : alarms,
+      isLearner: status.members.find((each) => each.id === status.memberId)?.isLearner ?? false,
+    };
+  }
+
+  memberList(): MemberListResponse {
+    // etcd leaves the revision out here.
+    return { header: this.#proposer.header(0), members: this.#consensus.status().members };
+  }
+
+  /** A checksum of all keys and their uncompacted versions at `revision`; 0: the newest. Equal on all members. */
+  async hashKv(revision: number): Promise<{ readonly header: ResponseHeader; readonly hash: number }> {
+    const { store } = this.#machine;
+    const at = { revision: revision === 0 ? store.revision : revision, compactRevision: store.compactRevision };
+    if (at.revision > store.revision) throw new EtcdError('futureRevision');
+    if (at.revision < at.compactRevision) throw new EtcdError('compacted');
+    const header = this.#proposer.header(store.revision);
+    const unpin = store.pin();
+    try {
+      let hash = crc32(`${at.revision}/${at.compactRevision}`);
+      for (const payload of recordPayloads(store, at)) {
+        hash = crc32(payload, hash);
+        await nextTurn();
+      }
+      return { header, hash };
+    } finally {
+      unpin();
+    }
+  }
+
+  async alarm(request: AlarmRequest): Promise<AlarmResponse> {
+    const { action, memberId, alarm } = request;
+    if (action === 'GET') return { alarms: this.#machine.alarms.filter((each) => matches(each, memberId, alarm)) };
+    if (action === 'ACTIVATE') {
+      if (alarm === 'NONE') return { alarms: [] };
+      await this.#proposer.propose({ type: 'alarm', activate: true, memberId, alarm });
+      return { alarms: [{ memberId, alarm }] };
+    }
+    const lifted = this.#machine.alarms.filter((each) => matches(each, memberId, alarm));
+    for (const each of lifted) await this.#proposer.propose({ type: 'alarm', activate: false, ...each });
+    return { alarms: lifted };
+  }
+
+  /** What /health tells: no alarm, a leader, and a linearizable read that works. @throws Error with the reason */
+  async checkHealth(): Promise<void> {
+    if (this.#machine.alarms.length > 0) throw new Error(`alarm ${this.#machine.alarms[0]?.alarm}`);
+    await this.#proposer.linearize();
+  }
+}
+
+function matches(alarm: AlarmMember, memberId: bigint, type: AlarmMember['alarm']): boolean {
+  return (memberId === 0n || alarm.memberId === memberId) && (type === 'NONE' || alarm.alarm === type);
+}

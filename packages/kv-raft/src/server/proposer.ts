@@ -1,0 +1,98 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { EtcdError, type ResponseHeader, type ServerErrorCode } from '@naru/etcd';
+import { ConsensusError, type Consensus, type ConsensusErrorCode } from '../consensus.ts';
+import { CommandEncoder, type Command } from '../mvcc/command.ts';
+import { Deadlines } from './deadlines.ts';
+import type { CommandResult } from './state-machine.ts';
+
+const serverCodes = {
+  'no-leader': 'noLeader',
+  'leader-lost': 'leaderChanged',
+  timeout: 'timeout',
+  'too-many-requests': 'tooManyRequests',
+  stopped: 'stopped',
+  storage: 'stopped',
+} as const satisfies Record<ConsensusErrorCode, ServerErrorCode>;
+
+/** How often a request that found no leader tries again, until its deadline. */
+const NO_LEADER_RETRY_MS = 20;
+
+export interface ProposerOptions {
+  readonly consensus: Consensus<CommandResult>;
+  /** How long a request may wait for consensus. */
+  readonly requestTimeoutMs: number;
+  /** Larger commands are refused. */
+  readonly requestBytesMax: number;
+}
+
+export type Applied = Exclude<CommandResult, { readonly type: 'error' }>;
+
+/** Everything that goes through consensus: proposals and linearizable reads, with deadlines and etcd's errors. */
+export class Proposer implements Disposable {
+  readonly #consensus: Consensus<CommandResult>;
+  readonly #deadlines: Deadlines;
+  readonly #encoder = new CommandEncoder();
+  readonly #requestBytesMax: number;
+  pending = 0;
+  failed = 0;
+
+  constructor(options: ProposerOptions) {
+    this.#consensus = options.consensus;
+    this.#requestBytesMax = options.requestBytesMax;
+    this.#deadlines = new Deadlines({
+      timeoutMs: options.requestTimeoutMs,
+      reason: () => new ConsensusError('timeout'),
+    });
+  }
+
+  /**
+   * Proposes `command` and resolves with what it answered when applied here.
+   * @throws EtcdError when it was refused, or could not be replicated
+   */
+  async propose<T extends Applied['type']>(command: Command): Promise<Extract<Applied, { readonly type: T }>> {
+    const data = this.#encoder.encode(command);
+    if (data.length > this.#requestBytesMax) throw new EtcdError('requestTooLarge');
+    this.pending++;
+    try {
+      const result = await this.#withLeader(async (signal) => await this.#consensus.propose(data, { signal }));
+      if (result.type === 'error') throw new EtcdError(result.code);
+      return result as Extract<Applied, { readonly type: T }>;
+    } catch (error) {
+      this.failed++;
+      throw error;
+    } finally {
+      this.pending--;
+    }
+  }
+
+  /** Resolves when this member knows all that was committed when it was called. */
+  async linearize(): Promise<void> {
+    await this.#withLeader(async (signal) => await this.#consensus.readIndex({ signal }));
+  }
+
+  /** The header of a response that was applied, or read, at `revision`. */
+  header(revision: number): ResponseHeader {
+    const { clusterId, memberId, term } = this.#consensus.status();
+    return { clusterId, memberId, revision, raftTerm: term };
+  }
+
+  [Symbol.dispose](): void {
+    this.#deadlines[Symbol.dispose]();
+  }
+
+  /** What found no leader was not begun, hence may be tried again; everything else is final. */
+  async #withLeader<T>(attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = this.#deadlines.signal();
+    for (;;) {
+      try {
+        return await attempt(signal);
+      } catch (error) {
+        if (!(error instanceof ConsensusError)) throw error;
+        if (error.code !== 'no-leader' || signal.aborted)
+          throw new EtcdError(serverCodes[error.code], { cause: error });
+        await delay(NO_LEADER_RETRY_MS);
+        if (signal.aborted) throw new EtcdError('noLeader', { cause: error });
+      }
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import type { Clock, Logger } from '@naru/component';
+import type { Consensus } from '../consensus.ts';
+import type { Version } from '../mvcc/version.ts';
+import { WatchHub } from '../watch/watch-hub.ts';
+import { AutoCompactor, type AutoCompaction } from './auto-compactor.ts';
+import { Compactor } from './compactor.ts';
+import { KvServer } from './kv-server.ts';
+import { LeaseServer } from './lease-server.ts';
+import { MaintenanceServer } from './maintenance-server.ts';
+import { Metrics } from './metrics.ts';
+import { Proposer } from './proposer.ts';
+import { Quota } from './quota.ts';
+import { KvStateMachine, type CommandResult, type StateMachineEvents } from './state-machine.ts';
+
+/** How long a request may wait beyond two election timeouts, as etcd has it. */
+const REQUEST_TIMEOUT_BASE_MS = 5000;
+/** Every so often quiet watches that asked for progress are told it, and a quota's alarm may be lifted. */
+const HOUSEKEEPING_MS = 5000;
+
+export interface ServicesOptions {
+  readonly electionTimeoutMs: number;
+  readonly quotaBackendBytes: number;
+  readonly requestBytesMax: number;
+  readonly txnOpsMax: number;
+  readonly autoCompaction?: AutoCompaction | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The state machine and what watches it: needed before consensus can start, as that fills the state machine. */
+export class Replica implements StateMachineEvents, Disposable {
+  readonly machine: KvStateMachine;
+  readonly hub: WatchHub;
+  readonly compactor: Compactor;
+  onLeadershipChanged: (term: number | undefined) => void = () => {};
+
+  constructor(clock: Clock) {
+    this.machine = new KvStateMachine({ now: () => clock.monotonic(), events: this });
+    this.hub = new WatchHub(this.machine.store, (step) => void setImmediate(step));
+    this.compactor = new Compactor({ store: () => this.machine.store, clock });
+  }
+
+  changed(changes: readonly Version[]): void {
+    this.hub.changed(changes);
+  }
+
+  compacted(): void {
+    this.compactor.start();
+  }
+
+  restored(): void {
+    this.hub.restored(this.machine.store);
+    this.compactor.start();
+  }
+
+  leadershipChanged(term: number | undefined): void {
+    this.onLeadershipChanged(term);
+  }
+
+  [Symbol.dispose](): void {
+    this.compactor[Symbol.dispose]();
+  }
+}
+
+/** etcd's services on one member, over its replica and its consensus. */
+export class Services implements Disposable {
+  readonly replica: Replica;
+  readonly proposer: Proposer;
+  readonly kv: KvServer;
+  readonly lease: LeaseServer;
+  readonly maintenance: MaintenanceServer;
+  readonly metrics: Metrics;
+  readonly #autoCompactor: AutoCompactor | undefined;
+  readonly #housekeeping: NodeJS.Timeout;
+
+  constructor(replica: Replica, consensus: Consensus<CommandResult>, options: ServicesOptions) {
+    const { machine, hub, compactor } = replica;
+    const { clock, logger } = options;
+    this.replica = replica;
+    const proposer = new Proposer({
+      consensus,
+      requestTimeoutMs: REQUEST_TIMEOUT_BASE_MS + 2 * options.electionTimeoutMs,
+      requestBytesMax: options.requestBytesMax,
+    });
+    const { memberId } = consensus.status();
+    const quota = new Quota({ bytesMax: options.quotaBackendBytes, proposer, machine, memberId });
+    const kv = new KvServer({
+      proposer,
+      machine,
+      quota,
+      txnOpsMax: options.txnOpsMax,
+      compacted: async () => await compactor.finished(),
+    });
+    this.proposer = proposer;
+    this.kv = kv;
+    this.lease = new LeaseServer({
+      proposer,
+      machine,
+      now: () => clock.monotonic(),
+      ttlMin: Math.ceil((1.5 * options.electionTimeoutMs) / 1000),
+      logger,
+    });
+    this.maintenance = new MaintenanceServer({ consensus, proposer, machine });
+    this.metrics = new Metrics({ consensus, machine, proposer, quota, kv, hub });
+    const auto = options.autoCompaction;
+    if (auto !== undefined) {
+      const compact = async (revision: number): Promise<unknown> => await kv.compact({ revision });
+      this.#autoCompactor = new AutoCompactor({ auto, clock, revision: () => machine.store.revision, compact, logger });
+    }
+    replica.onLeadershipChanged = (term) => this.#leadershipChanged(term);
+    if (consensus.isLeader) this.#leadershipChanged(consensus.status().term);
+    this.#housekeeping = setInterval(() => {
+      hub.notifyProgress();
+      quota.lift().catch((error: unknown) => logger.warn({ err: error }, 'lifting the quota alarm failed'));
+    }, HOUSEKEEPING_MS).unref();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#housekeeping);
+    this.lease[Symbol.dispose]();
+    this.#autoCompactor?.[Symbol.dispose]();
+    this.replica[Symbol.dispose]();
+    this.proposer[Symbol.dispose]();
+  }
+
+  #leadershipChanged(term: number | undefined): void {
+    this.metrics.leaderChanged();
+    this.lease.leadershipChanged(term !== undefined);
+    this.#autoCompactor?.leadershipChanged(term !== undefined);
+  }
+}
