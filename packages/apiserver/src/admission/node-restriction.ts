@@ -65,8 +65,7 @@ function restrictPods(attributes: AdmissionAttributes, node: string, store: Admi
     restrictMirrorPod(attributes, node);
     return;
   }
-  const stored =
-    (attributes.oldObject as Pod | undefined) ?? store.get(pods, attributes.namespace, attributes.name);
+  const stored = (attributes.oldObject as Pod | undefined) ?? store.get(pods, attributes.namespace, attributes.name);
   const isOwn = stored?.spec?.nodeName === node;
   if (subresource === '' && operation === 'DELETE') {
     if (stored !== undefined && !isOwn)
@@ -76,12 +75,15 @@ function restrictPods(attributes: AdmissionAttributes, node: string, store: Admi
       throw refuse(attributes, `node ${quoted} can only update pod status for pods with spec.nodeName set to itself`);
     const before = stored?.metadata.labels ?? {};
     const after = attributes.object?.metadata.labels ?? {};
-    if (!sameLabels(before, after))
-      throw refuse(attributes, `node ${quoted} cannot update labels through pod status`);
+    if (!sameLabels(before, after)) throw refuse(attributes, `node ${quoted} cannot update labels through pod status`);
   } else if (subresource === 'eviction' && operation === 'CREATE') {
     if (stored !== undefined && !isOwn)
       throw refuse(attributes, `node ${quoted} can only evict pods with spec.nodeName set to itself`);
-  } else throw refuse(attributes, `unexpected operation ${JSON.stringify(operation)}, node ${quoted} can only create and delete mirror pods`);
+  } else
+    throw refuse(
+      attributes,
+      `unexpected operation ${JSON.stringify(operation)}, node ${quoted} can only create and delete mirror pods`,
+    );
 }
 
 function restrictMirrorPod(attributes: AdmissionAttributes, node: string): void {
@@ -107,8 +109,7 @@ function restrictNodes(attributes: AdmissionAttributes, node: string): void {
   const { operation, object, oldObject } = attributes;
   const name = attributes.name === '' ? (object?.metadata.name ?? '') : attributes.name;
   const quoted = JSON.stringify(node);
-  if (name !== node)
-    throw refuse(attributes, `node ${quoted} is not allowed to modify node ${JSON.stringify(name)}`);
+  if (name !== node) throw refuse(attributes, `node ${quoted} is not allowed to modify node ${JSON.stringify(name)}`);
   if (operation === 'DELETE' || object === undefined) return;
   const labels = object.metadata.labels ?? {};
   if (operation === 'CREATE') {
@@ -121,8 +122,7 @@ function restrictNodes(attributes: AdmissionAttributes, node: string): void {
   const changed = [...new Set([...Object.keys(labels), ...Object.keys(before)])]
     .filter((key) => labels[key] !== before[key] && isRestrictedLabel(key))
     .toSorted();
-  if (changed.length > 0)
-    throw refuse(attributes, `is not allowed to modify labels: ${changed.join(', ')}`);
+  if (changed.length > 0) throw refuse(attributes, `is not allowed to modify labels: ${changed.join(', ')}`);
   const taintsOf = (value: unknown): string => JSON.stringify((value as Node | undefined)?.spec?.taints ?? []);
   if (taintsOf(object) !== taintsOf(oldObject))
     throw refuse(attributes, `node ${quoted} is not allowed to modify taints`);
@@ -130,13 +130,11 @@ function restrictNodes(attributes: AdmissionAttributes, node: string): void {
 
 function restrictTokens(attributes: AdmissionAttributes, node: string, store: AdmissionStore): void {
   const request = attributes.object as
-    | { spec?: { boundObjectRef?: { kind?: string; apiVersion?: string; name?: string; uid?: string } } }
-    | undefined;
+    { spec?: { boundObjectRef?: { kind?: string; apiVersion?: string; name?: string; uid?: string } } } | undefined;
   const reference = request?.spec?.boundObjectRef;
   if (reference?.kind !== 'Pod' || reference.apiVersion !== 'v1' || (reference.name ?? '') === '')
     throw refuse(attributes, 'node requested token not bound to a pod');
-  if ((reference.uid ?? '') === '')
-    throw refuse(attributes, 'node requested token with a pod binding without a uid');
+  if ((reference.uid ?? '') === '') throw refuse(attributes, 'node requested token with a pod binding without a uid');
   const pod = store.get(pods, attributes.namespace, reference.name ?? '');
   if (pod === undefined) throw refuse(attributes, `pod ${JSON.stringify(reference.name)} not found`);
   if (pod.metadata.uid !== reference.uid)
@@ -152,6 +150,5 @@ function restrictLeases(attributes: AdmissionAttributes, node: string): void {
   if (attributes.namespace !== 'kube-node-lease')
     throw refuse(attributes, 'can only access leases in the "kube-node-lease" system namespace');
   const name = attributes.name === '' ? (attributes.object?.metadata.name ?? '') : attributes.name;
-  if (name !== node)
-    throw refuse(attributes, 'can only access node lease with the same name as the requesting node');
+  if (name !== node) throw refuse(attributes, 'can only access node lease with the same name as the requesting node');
 }

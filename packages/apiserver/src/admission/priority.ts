@@ -4,21 +4,21 @@ import { isResource, refuse } from './refusal.ts';
 
 /** Pods get the number of their PriorityClass. */
 export const priority: AdmissionPlugin = {
-    name: 'Priority',
-    handles: (operation, resource, subresource) =>
-      subresource === '' &&
-      (operation === 'CREATE' || operation === 'UPDATE') &&
-      (isResource(resource, '', 'pods') || isResource(resource, 'scheduling.k8s.io', 'priorityclasses')),
-    async admit(attributes, store) {
-      if (!isResource(attributes.resource, '', 'pods')) return;
-      if (attributes.operation === 'UPDATE') keepPriority(attributes);
-      else await setPriority(attributes, store);
-    },
-    validate(attributes, store) {
-      if (isResource(attributes.resource, '', 'pods')) return;
-      checkGlobalDefault(attributes, store.list(priorityClasses));
-    },
-  };
+  name: 'Priority',
+  handles: (operation, resource, subresource) =>
+    subresource === '' &&
+    (operation === 'CREATE' || operation === 'UPDATE') &&
+    (isResource(resource, '', 'pods') || isResource(resource, 'scheduling.k8s.io', 'priorityclasses')),
+  async admit(attributes, store) {
+    if (!isResource(attributes.resource, '', 'pods')) return;
+    if (attributes.operation === 'UPDATE') keepPriority(attributes);
+    else await setPriority(attributes, store);
+  },
+  validate(attributes, store) {
+    if (isResource(attributes.resource, '', 'pods')) return;
+    checkGlobalDefault(attributes, store.list(priorityClasses));
+  },
+};
 
 /** Clients that do not know the computed fields leave them out. */
 function keepPriority({ object, oldObject }: AdmissionAttributes): void {
@@ -30,10 +30,7 @@ function keepPriority({ object, oldObject }: AdmissionAttributes): void {
     spec.preemptionPolicy = old.preemptionPolicy;
 }
 
-async function setPriority(
-  attributes: AdmissionAttributes,
-  store: AdmissionStore,
-): Promise<void> {
+async function setPriority(attributes: AdmissionAttributes, store: AdmissionStore): Promise<void> {
   const spec = (attributes.object as Pod | undefined)?.spec;
   if (spec === undefined) return;
   const name = spec.priorityClassName ?? '';
@@ -69,9 +66,7 @@ function defaultClass(classes: readonly PriorityClass[]): PriorityClass | undefi
 function checkGlobalDefault(attributes: AdmissionAttributes, classes: readonly PriorityClass[]): void {
   const object = attributes.object as (KubeObject & { globalDefault?: boolean }) | undefined;
   if (object?.globalDefault !== true) return;
-  const other = classes.find(
-    (each) => each.globalDefault === true && each.metadata.name !== object.metadata.name,
-  );
+  const other = classes.find((each) => each.globalDefault === true && each.metadata.name !== object.metadata.name);
   if (other !== undefined)
     throw refuse(
       attributes,

@@ -1,4 +1,12 @@
-import { generateName, serviceAccounts, type Container, type Pod, type PodSpec, type ServiceAccount, type Volume } from '@naru/api';
+import {
+  generateName,
+  serviceAccounts,
+  type Container,
+  type Pod,
+  type PodSpec,
+  type ServiceAccount,
+  type Volume,
+} from '@naru/api';
 import type { Clock } from '@naru/component';
 import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from './admission.ts';
 import { isResource, refuse } from './refusal.ts';
