@@ -18,7 +18,10 @@ export interface Security {
 }
 
 /** @throws UsageError. */
-export function createSecurity(config: ApiserverConfig, _clock: Clock): Security {
+export function createSecurity(
+  config: ApiserverConfig,
+  options: { readonly clock: Clock; readonly random: () => number },
+): Security {
   const authenticator = createAuthenticator({
     clientCertificates: config.tls?.clientCa !== undefined,
     ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
@@ -32,6 +35,7 @@ export function createSecurity(config: ApiserverConfig, _clock: Clock): Security
   const admission = createAdmissionPlugins({
     enable: config.enableAdmissionPlugins,
     disable: config.disableAdmissionPlugins,
+    ...options,
   });
   return { authenticator, authorizer, admission, observers: [authorizer] };
 }

@@ -53,7 +53,7 @@ export class ApiServer implements Component {
     this.#options = options;
     const { config, logger, clock, random } = options;
     this.#client = new EtcdClient({ endpoints: config.etcdServers, tls: config.etcdTls });
-    const security = createSecurity(config, clock);
+    const security = createSecurity(config, { clock, random });
     this.#stack = new ResourceStack({
       client: this.#client,
       clock,

@@ -1,12 +1,17 @@
 /** Request bodies as objects. */
 import { newBadRequest, newStatusError } from '@naru/api';
 import { parseDocument } from 'yaml';
+import { ProtobufReader } from './protobuf-body.ts';
 
 /** Collections and aliases in a YAML body that are expanded; more is an attack. */
 const YAML_ALIASES_MAX = 100;
 
 const jsonTypes: ReadonlySet<string> = new Set(['application/json', '*/*', '']);
 const yamlTypes: ReadonlySet<string> = new Set(['application/yaml', 'application/x-yaml', 'text/yaml']);
+
+const protobufType = 'application/vnd.kubernetes.protobuf';
+/** Stateless but for the messages that it loads with the first body. */
+const protobuf = new ProtobufReader();
 
 /** `application/json; charset=utf-8` without its parameters. */
 export function mediaTypeOf(contentType: string | undefined): string {
@@ -30,7 +35,8 @@ export function parseBody(body: Buffer, contentType: string | undefined, kind: s
   let value: unknown;
   if (jsonTypes.has(type)) value = parseJson(body, kind);
   else if (yamlTypes.has(type)) value = parseYaml(body, kind);
-  else throw unsupportedMediaType(['application/json', 'application/yaml']);
+  else if (type === protobufType) value = parseProtobuf(body, kind);
+  else throw unsupportedMediaType(['application/json', 'application/yaml', protobufType]);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw unrecognized(
       kind,
@@ -45,6 +51,14 @@ function parseJson(body: Buffer, kind: string): unknown {
     return JSON.parse(body.toString());
   } catch (error) {
     throw unrecognized(kind, `couldn't get version/kind; json parse error: ${(error as Error).message}`, body);
+  }
+}
+
+function parseProtobuf(body: Buffer, kind: string): unknown {
+  try {
+    return protobuf.decode(body);
+  } catch (error) {
+    throw unrecognized(kind, (error as Error).message, body);
   }
 }
 

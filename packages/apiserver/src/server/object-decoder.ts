@@ -27,8 +27,8 @@ export function decodeObjectBody(
   options: DecodeOptions,
 ): UnstructuredObject {
   const value = parseBody(body, contentType, kind.kind);
-  const isYaml = mediaTypeOf(contentType).includes('yaml');
-  const duplicates = options.fieldValidation === 'Ignore' || isYaml ? [] : duplicateFields(body.toString());
+  const isJson = !/yaml|protobuf/u.test(mediaTypeOf(contentType));
+  const duplicates = options.fieldValidation === 'Ignore' || !isJson ? [] : duplicateFields(body.toString());
   return checkObject(value, kind, options, duplicates);
 }
 
