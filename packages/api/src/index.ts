@@ -1,5 +1,6 @@
 export * from './condition.ts';
 export * from './decode.ts';
+export * from './discovery.ts';
 export * from './duplicate-fields.ts';
 export * from './field-error.ts';
 export * from './field-selector.ts';
@@ -8,6 +9,7 @@ export * from './int-or-string.ts';
 export * from './label-selector.ts';
 export type * from './object.ts';
 export * from './object-meta.ts';
+export * from './openapi/openapi.ts';
 export { cloneJson, equalJson, type JsonObject } from './patch/json.ts';
 export * from './patch/json-patch.ts';
 export * from './patch/merge-patch.ts';
