@@ -12,10 +12,11 @@ import type { StorageHooks } from './registry/storage-hooks.ts';
 import type { ResourceRegistration } from './registry/strategy.ts';
 import { EventLeases } from './storage/event-leases.ts';
 import { resourcePrefix } from './storage/keys.ts';
-import { ObjectStore } from './storage/object-store.ts';
+import type { ObjectStore } from './storage/object-store.ts';
 
 export interface ResourceStackOptions {
   readonly client: EtcdClient;
+  readonly store: ObjectStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -23,8 +24,7 @@ export interface ResourceStackOptions {
   readonly etcdPrefix: string;
   readonly registrations: readonly ResourceRegistration[];
   readonly hooksOf: (resource: Resource) => StorageHooks | undefined;
-  /** Called when the caches can be read, before the first request. */
-  readonly admissionOf: (caches: AdmissionCaches) => readonly AdmissionPlugin[];
+  readonly admission: readonly AdmissionPlugin[];
   readonly observers: readonly ObjectObserver[];
 }
 
@@ -43,13 +43,12 @@ export class ResourceStack {
 
   constructor(options: ResourceStackOptions) {
     const { client, clock, logger, random, etcdPrefix } = options;
-    this.store = new ObjectStore(client);
+    this.store = options.store;
     this.feed = new StoreFeed({ client, store: this.store, clock, logger, etcdPrefix });
     const leases = new EventLeases(client, () => clock.monotonic());
     const eventTtlSeconds = Math.ceil(options.eventTtlMs / 1000);
     const byPrefix = new Map<string, WatchCache>();
     this.caches = new AdmissionCaches(byPrefix, this.store, etcdPrefix);
-    const admission = options.admissionOf(this.caches);
     for (const registration of options.registrations) {
       const { resource, strategy } = registration;
       const prefix = resourcePrefix(resource, etcdPrefix);
@@ -70,7 +69,7 @@ export class ResourceStack {
         hooks: options.hooksOf(resource),
         cache,
         store: this.store,
-        admission,
+        admission: options.admission,
         admissionStore: this.caches,
         random,
         lease: expires ? async () => await leases.leaseFor(eventTtlSeconds) : undefined,

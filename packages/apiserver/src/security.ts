@@ -1,41 +1,89 @@
 /** Authentication, authorization and admission, as the flags want them. */
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { UsageError, type Clock } from '@naru/component';
-import type { AdmissionPlugin } from './admission/admission.ts';
+import type { AdmissionPlugin, AdmissionStore } from './admission/admission.ts';
 import { createAdmissionPlugins } from './admission/admission-plugins.ts';
-import type { Authenticator } from './authentication/authenticator.ts';
-import { createAuthenticator } from './authentication/cluster-authenticator.ts';
+import { createAuthenticator, type ClusterAuthenticator } from './authentication/cluster-authenticator.ts';
+import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
-import type { Authorizer } from './authorization/authorizer.ts';
-import { authorizationModes, createAuthorizer, type AuthorizationMode } from './authorization/cluster-authorizer.ts';
+import {
+  authorizationModes,
+  createAuthorizer,
+  type AuthorizationMode,
+  type ObservingAuthorizer,
+} from './authorization/cluster-authorizer.ts';
 import type { ApiserverConfig } from './config.ts';
-import type { ObjectObserver } from './registry/object-observer.ts';
+import { createReviewResources } from './registry/review-resources.ts';
+import { createTokenRequest } from './registry/token-request.ts';
+import type { VirtualResource, VirtualSubresource } from './registry/virtual-resource.ts';
 
-export interface Security {
-  readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
-  readonly admission: readonly AdmissionPlugin[];
-  readonly observers: readonly ObjectObserver[];
+export interface SecurityOptions {
+  readonly config: ApiserverConfig;
+  readonly clock: Clock;
+  readonly random: () => number;
 }
 
-/** @throws UsageError. */
-export function createSecurity(
-  config: ApiserverConfig,
-  options: { readonly clock: Clock; readonly random: () => number },
-): Security {
-  const authenticator = createAuthenticator({
-    clientCertificates: config.tls?.clientCa !== undefined,
-    ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
-  });
+/** What can be made before there are caches. @throws UsageError. */
+export function createAccessControl(options: SecurityOptions): {
+  readonly authorizer: ObservingAuthorizer;
+  readonly admission: readonly AdmissionPlugin[];
+} {
+  const { config, clock, random } = options;
   const modes = config.authorizationModes.map((mode) => {
     const known = authorizationModes.find((each) => each === mode);
     if (known === undefined) throw new UsageError(`--authorization-mode: unknown mode ${JSON.stringify(mode)}`);
     return known satisfies AuthorizationMode;
   });
-  const authorizer = createAuthorizer({ modes });
   const admission = createAdmissionPlugins({
     enable: config.enableAdmissionPlugins,
     disable: config.disableAdmissionPlugins,
-    ...options,
+    mountServiceAccountTokens: config.serviceAccounts.signingKey !== undefined,
+    clock,
+    random,
   });
-  return { authenticator, authorizer, admission, observers: [authorizer] };
+  return { authorizer: createAuthorizer({ modes }), admission };
+}
+
+export interface Identity {
+  readonly authenticator: ClusterAuthenticator;
+  readonly virtualResources: readonly VirtualResource[];
+  readonly virtualSubresources: readonly VirtualSubresource[];
+}
+
+/** Who callers are, and the API's answers about that. `store` is where ServiceAccounts are looked up. @throws UsageError. */
+export function createIdentity(
+  options: SecurityOptions,
+  authorizer: ObservingAuthorizer,
+  store: AdmissionStore,
+): Identity {
+  const { config, clock } = options;
+  const { issuers, audiences, signingKey, keys } = config.serviceAccounts;
+  const signing =
+    signingKey === undefined ? undefined : readKey(signingKey, createPrivateKey, 'service-account-signing-key-file');
+  const tokens = new ServiceAccountTokens({
+    issuers,
+    ...(audiences.length === 0 ? {} : { audiences }),
+    ...(signing === undefined ? {} : { signingKey: signing }),
+    publicKeys: keys.map((key) => readKey(key, createPublicKey, 'service-account-key-file')),
+    store,
+    clock,
+  });
+  const authenticator = createAuthenticator({
+    clientCertificates: config.tls?.clientCa !== undefined,
+    ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
+    ...(issuers.length === 0 ? {} : { serviceAccounts: tokens }),
+  });
+  return {
+    authenticator,
+    virtualResources: createReviewResources({ authenticator, authorizer, audiences: tokens.audiences }),
+    virtualSubresources: tokens.canSign ? [createTokenRequest({ tokens, store })] : [],
+  };
+}
+
+function readKey(pem: string, read: (pem: string) => KeyObject, flag: string): KeyObject {
+  try {
+    return read(pem);
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${(error as Error).message}`);
+  }
 }

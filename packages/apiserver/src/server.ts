@@ -1,27 +1,32 @@
 /** Wires the API server: store, caches, registries, security, HTTP. */
-import type { ServerResponse } from 'node:http';
-import { builtInResources, newStatusError } from '@naru/api';
-import { type Clock, type Component, type Logger } from '@naru/component';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { builtInResources, services } from '@naru/api';
+import type { Clock, Component, Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
 import { createBootstrapObjects } from './bootstrap.ts';
 import type { ApiserverConfig } from './config.ts';
+import { KubernetesService } from './kubernetes-service.ts';
+import { createServiceAllocation, type ServiceAllocation } from './registry/allocator/service-allocation.ts';
 import { bootstrapObjects } from './registry/bootstrap-objects.ts';
 import { registrationFor } from './registry/registrations.ts';
 import { ResourceStack, triggerFieldsOf } from './resource-stack.ts';
-import { createSecurity } from './security.ts';
+import { runCompactor } from './storage/compactor.ts';
+import { ObjectStore } from './storage/object-store.ts';
+import { createAccessControl, createIdentity, type Identity } from './security.ts';
 import type { ApiRequest, ApiResponse } from './server/api-request.ts';
 import { CacheReads } from './server/cache-reads.ts';
-import { aggregatedMediaType, Discovery, wantsAggregated } from './server/discovery.ts';
+import { ApiDocuments } from './server/api-documents.ts';
 import { answerHealth, type HealthCheck } from './server/health.ts';
 import { createHttpServer } from './server/http-server.ts';
 import { KubeletProxy } from './server/kubelet-proxy.ts';
 import { ServerMetrics } from './server/metrics.ts';
+import { noSuchResource, verbNotAllowed } from './server/refusals.ts';
 import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
 import { ServedResources } from './server/served-resource.ts';
 import { SubresourceHandler } from './server/subresource-handler.ts';
-import { versionDocument } from './server/version.ts';
+import { kubernetesVersion, versionDocument } from './server/version.ts';
 
 export interface ApiServerOptions {
   readonly config: ApiserverConfig;
@@ -33,11 +38,34 @@ export interface ApiServerOptions {
 /** How often watches that want bookmarks get one. */
 const BOOKMARK_INTERVAL_MS = 60_000;
 
+/** Everything that has a place in the API: stored kinds and computed ones. */
+function serveResources(stack: ResourceStack, identity: Identity): ServedResources {
+  const resources = new ServedResources();
+  for (const resource of builtInResources) {
+    const registry = stack.registryOf(resource);
+    const virtual = identity.virtualResources.find((each) => each.resource === resource);
+    if (registry === undefined && virtual === undefined) continue;
+    const selectable = new Set(['metadata.name', ...Object.keys(registry?.strategy.selectableFields ?? {})]);
+    if (resource.namespaced) selectable.add('metadata.namespace');
+    const own = identity.virtualSubresources.filter((each) => each.parent === resource);
+    resources.add({
+      resource,
+      registry,
+      virtual,
+      virtualSubresources: new Map(own.map((each) => [each.subresource, each])),
+      selectable,
+      triggerFields: triggerFieldsOf(resource),
+    });
+  }
+  return resources;
+}
+
 export class ApiServer implements Component {
   readonly #options: ApiServerOptions;
   readonly #client: EtcdClient;
   readonly #stack: ResourceStack;
-  readonly #discovery: Discovery;
+  readonly #documents: ApiDocuments;
+  readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
   readonly #metrics = new ServerMetrics();
@@ -45,7 +73,8 @@ export class ApiServer implements Component {
   readonly #stop = new AbortController();
   /** Aborts when watches are to end. */
   readonly #shutdown = new AbortController();
-  #running: Promise<unknown> = Promise.resolve();
+  /** What runs beside the requests until `#stop`. */
+  #running: Promise<void>[] = [];
   #bootstrapped = false;
   #port = 0;
 
@@ -53,28 +82,39 @@ export class ApiServer implements Component {
     this.#options = options;
     const { config, logger, clock, random } = options;
     this.#client = new EtcdClient({ endpoints: config.etcdServers, tls: config.etcdTls });
-    const security = createSecurity(config, { clock, random });
+    const store = new ObjectStore(this.#client);
+    this.#allocation = createServiceAllocation({
+      store,
+      clusterIpRange: config.serviceClusterIpRange,
+      nodePortRange: config.serviceNodePortRange,
+      random,
+      clock,
+      logger,
+    });
+    const { authorizer, admission } = createAccessControl(options);
     this.#stack = new ResourceStack({
       client: this.#client,
+      store,
       clock,
       logger,
       random,
       eventTtlMs: config.eventTtlMs,
       etcdPrefix: config.etcdPrefix,
       registrations: builtInResources.filter((each) => each.stored).map(registrationFor),
-      hooksOf: () => undefined,
-      admissionOf: () => security.admission,
-      observers: security.observers,
+      hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
+      admission,
+      observers: [authorizer],
     });
-    const reads = new CacheReads(this.#stack.feed, this.#stack.store);
-    const resources = this.#serve();
-    this.#discovery = new Discovery([...resources.all()].map((each) => each.resource));
+    const identity = createIdentity(options, authorizer, this.#stack.caches);
+    const resources = serveResources(this.#stack, identity);
+    const served = [...resources.all()].map((each) => each.resource);
+    this.#documents = new ApiDocuments({ resources: served, version: kubernetesVersion });
     this.#kubelets = new KubeletProxy({ store: this.#stack.caches, ...config.kubelet });
+    const reads = new CacheReads(this.#stack.feed, store);
     this.#handler = new ResourceHandler({
       resources,
       reads,
       clock,
-      logger,
       random,
       minRequestTimeoutMs: config.minRequestTimeoutMs,
       shutdown: this.#shutdown.signal,
@@ -82,15 +122,15 @@ export class ApiServer implements Component {
     });
     this.#http = createHttpServer({
       tls: config.tls,
-      authenticator: security.authenticator,
-      authorizer: security.authorizer,
+      authenticator: identity.authenticator,
+      authorizer,
       logger,
       clock,
       metrics: this.#metrics,
       maxRequestsInflight: config.maxRequestsInflight,
       maxMutatingRequestsInflight: config.maxMutatingRequestsInflight,
       handleApi: async (request) => await this.#handleApi(request),
-      handlePath: async (info, query, response) => await this.#handlePath(info, query, response),
+      handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
     });
   }
 
@@ -98,30 +138,16 @@ export class ApiServer implements Component {
     return this.#port;
   }
 
-  #serve(): ServedResources {
-    const resources = new ServedResources();
-    for (const resource of builtInResources) {
-      const registry = this.#stack.registryOf(resource);
-      if (registry === undefined) continue;
-      const selectable = new Set(['metadata.name', ...Object.keys(registry.strategy.selectableFields ?? {})]);
-      if (resource.namespaced) selectable.add('metadata.namespace');
-      resources.add({
-        resource,
-        registry,
-        virtual: undefined,
-        virtualSubresources: new Map(),
-        selectable,
-        triggerFields: triggerFieldsOf(resource),
-      });
-    }
-    return resources;
-  }
-
   /** Listens at once, so that health can be asked; serves the API when the caches are filled. */
   async start(): Promise<void> {
     const { config, logger, clock } = this.#options;
     const { signal } = this.#stop;
-    this.#running = Promise.all([this.#stack.run(signal), this.#sendBookmarks(signal)]);
+    const background = [
+      this.#stack.run(signal),
+      this.#sendBookmarks(signal),
+      runCompactor({ client: this.#client, clock, logger, intervalMs: config.compactionIntervalMs }, signal),
+    ];
+    this.#running = background;
     await this.#http.ready();
     const { server } = this.#http;
     await new Promise<void>((resolve, reject) => {
@@ -133,8 +159,26 @@ export class ApiServer implements Component {
     logger.info({ host: config.bindAddress, port: this.#port, purpose: 'api' }, 'listening');
     await this.#stack.feed.waitFor(0);
     await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+    background.push(this.#allocation.repair.run(signal));
+    if (config.reconcilesEndpoints) await this.#joinService(background);
     this.#bootstrapped = true;
     logger.info('ready');
+  }
+
+  async #joinService(background: Promise<void>[]): Promise<void> {
+    const { config, logger, clock } = this.#options;
+    const service = new KubernetesService({
+      stack: this.#stack,
+      client: this.#client,
+      clock,
+      logger,
+      etcdPrefix: config.etcdPrefix,
+      address: config.advertiseAddress,
+      port: () => this.#port,
+      clusterIp: this.#allocation.kubernetesServiceAddress,
+    });
+    await service.reconcile();
+    background.push(service.run(this.#shutdown.signal));
   }
 
   async #sendBookmarks(signal: AbortSignal): Promise<void> {
@@ -148,25 +192,24 @@ export class ApiServer implements Component {
   async #handleApi(request: ApiRequest): Promise<ApiResponse> {
     const { info, raw, response } = request;
     if (info.isResourceRequest) return await this.#handler.handle(request);
-    const document = this.#discovery.documentAt(info.path, raw, this.#address());
-    if (document === undefined)
-      throw newStatusError('NotFound', 'the server could not find the requested resource', {});
-    if (info.verb !== 'get' && info.verb !== 'head')
-      throw newStatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource', {});
+    if (info.verb !== 'get' && info.verb !== 'head') throw verbNotAllowed();
+    if (this.#documents.answerAggregated(info.path, raw, response)) return { type: 'streamed' };
+    const value = this.#documents.discovery(info.path, this.#address());
+    if (value === undefined) throw noSuchResource();
     response.setHeader('vary', 'Accept');
-    if (wantsAggregated(raw) && /^\/apis?\/?$/u.test(info.path)) {
-      response.setHeader('content-type', aggregatedMediaType);
-      response.end(JSON.stringify(document));
-      return { type: 'streamed' };
-    }
-    return { type: 'value', code: 200, value: document };
+    return { type: 'value', code: 200, value };
   }
 
   #address(): string {
     return `${this.#options.config.advertiseAddress}:${this.#port}`;
   }
 
-  async #handlePath(info: RequestInfo, query: URLSearchParams, response: ServerResponse): Promise<boolean> {
+  async #handlePath(
+    info: RequestInfo,
+    query: URLSearchParams,
+    raw: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<boolean> {
     const [, root = '', ...rest] = info.path.split('/');
     switch (root) {
       case 'healthz':
@@ -178,6 +221,8 @@ export class ApiServer implements Component {
         response.end(answer.text);
         return true;
       }
+      case 'openapi':
+        return this.#documents.answerOpenApi(info.path, raw, response);
       case 'metrics':
         response.setHeader('content-type', this.#metrics.registry.contentType);
         response.end(await this.#metrics.registry.metrics());
@@ -214,7 +259,7 @@ export class ApiServer implements Component {
     if (config.shutdownDelayMs > 0) await clock.sleep(config.shutdownDelayMs);
     await this.#http.close();
     this.#stop.abort();
-    await this.#running;
+    await Promise.all(this.#running);
     await this.#kubelets[Symbol.asyncDispose]();
     await this.#client[Symbol.asyncDispose]();
   }

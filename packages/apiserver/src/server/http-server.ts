@@ -39,7 +39,12 @@ export interface HttpServerOptions {
   /** Answers requests to `/api…` and `/apis…`. */
   readonly handleApi: (request: ApiRequest) => Promise<ApiResponse>;
   /** Answers all other paths; false: there is no such path. */
-  readonly handlePath: (info: RequestInfo, query: URLSearchParams, response: ServerResponse) => Promise<boolean>;
+  readonly handlePath: (
+    info: RequestInfo,
+    query: URLSearchParams,
+    raw: IncomingMessage,
+    response: ServerResponse,
+  ) => Promise<boolean>;
 }
 
 /** What the filters found out about a request, by its raw request. */
@@ -179,7 +184,7 @@ class RequestFilters {
         const body = request.body instanceof Buffer ? request.body : undefined;
         const api = { info, query, user, raw, response, body, mediaType, nowMs: clock.now(), warnings: [] };
         writeApiResponse(api, await handleApi(api));
-      } else if (!(await handlePath(info, query, response))) writeNotFound(response);
+      } else if (!(await handlePath(info, query, raw, response))) writeNotFound(response);
     } catch (error) {
       writeError(response, error, { logger, yaml, path: info.path });
     }

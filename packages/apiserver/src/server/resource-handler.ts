@@ -1,6 +1,6 @@
 /** Requests to resources: finds the registry and does what the verb says. */
 import { statusReasons, type DeleteOptions, type Resource, type Status, type UnstructuredObject } from '@naru/api';
-import type { Clock, Logger } from '@naru/component';
+import type { Clock } from '@naru/component';
 import type { FrameEncoder } from '../cache/cache-event.ts';
 import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
@@ -25,7 +25,6 @@ export interface ResourceHandlerOptions {
   readonly resources: ServedResources;
   readonly reads: CacheReads;
   readonly clock: Clock;
-  readonly logger: Logger;
   readonly random: () => number;
   readonly minRequestTimeoutMs: number;
   readonly shutdown: AbortSignal;

@@ -1,9 +1,12 @@
+/** The Kubernetes release whose API this is. */
+export const kubernetesVersion = 'v1.35.0';
+
 /** `/version`: the Kubernetes version whose API this is. */
 export function versionDocument(): object {
   return {
     major: '1',
     minor: '35',
-    gitVersion: 'v1.35.0+naru.0.1.0',
+    gitVersion: `${kubernetesVersion}+naru.0.1.0`,
     gitCommit: '',
     gitTreeState: 'clean',
     buildDate: '1970-01-01T00:00:00Z',

@@ -1,0 +1,137 @@
+/** Discovery and OpenAPI: documents about the API, made when first asked for and then kept as bytes. */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  aggregatedDiscoveryDocument,
+  apiGroupDocument,
+  apiGroupListDocument,
+  apiResourceListDocument,
+  apiVersionsDocument,
+  openApiV2Document,
+  openApiV3Document,
+  openApiV3Index,
+  openApiV3Path,
+  type Resource,
+} from '@naru/api';
+import { acceptClauses } from './negotiation.ts';
+
+/** Bytes of a document and their hash. */
+interface KeptDocument {
+  readonly bytes: Buffer;
+  readonly hash: string;
+}
+
+const aggregatedMediaType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+export interface ApiDocumentsOptions {
+  readonly resources: readonly Resource[];
+  /** Such as `v1.35.0`. */
+  readonly version: string;
+}
+
+export class ApiDocuments {
+  readonly #options: ApiDocumentsOptions;
+  readonly #kept = new Map<string, KeptDocument>();
+
+  constructor(options: ApiDocumentsOptions) {
+    this.#options = options;
+  }
+
+  /** The discovery document at `/api`, `/apis`, `/apis/G`, `/api/V` or `/apis/G/V`; undefined: there is none. */
+  discovery(path: string, serverAddress: string): object | undefined {
+    const { resources } = this.#options;
+    const [root, first, second, ...more] = path.split('/').filter((each) => each !== '');
+    if (more.length > 0) return undefined;
+    if (root === 'api') {
+      if (first === undefined) return apiVersionsDocument(resources, serverAddress);
+      return second === undefined ? apiResourceListDocument(resources, { group: '', version: first }) : undefined;
+    }
+    if (first === undefined) return apiGroupListDocument(resources);
+    if (second === undefined) return apiGroupDocument(resources, first);
+    return apiResourceListDocument(resources, { group: first, version: second });
+  }
+
+  /** Answers `/api` or `/apis` in the aggregated form if the client wants that; false: it does not. */
+  answerAggregated(path: string, request: IncomingMessage, response: ServerResponse): boolean {
+    const at = path.replace(/\/$/u, '');
+    if ((at !== '/api' && at !== '/apis') || !wantsAggregated(request)) return false;
+    const kept = this.#keep(`aggregated ${at}`, () => aggregatedDiscoveryDocument(this.#options.resources, at));
+    send(request, response, kept, aggregatedMediaType);
+    return true;
+  }
+
+  /** Answers `/openapi/v2`, `/openapi/v3` and what is below; false: there is no such document. */
+  answerOpenApi(path: string, request: IncomingMessage, response: ServerResponse): boolean {
+    const { resources, version } = this.#options;
+    const [, , kind = '', ...rest] = path.split('/');
+    if (kind === 'v2' && rest.length === 0) {
+      const kept = this.#keep('v2', () => openApiV2Document(resources, { version }));
+      send(request, response, kept, 'application/json');
+      return true;
+    }
+    if (kind !== 'v3') return false;
+    const below = rest.join('/');
+    if (below === '') {
+      send(
+        request,
+        response,
+        this.#keep('v3', () => this.#index()),
+        'application/json',
+      );
+      return true;
+    }
+    const own = resources.filter((each) => openApiV3Path(each) === below);
+    if (own.length === 0) return false;
+    const kept = this.#keep(`v3 ${below}`, () => openApiV3Document(own, { version }));
+    send(request, response, kept, 'application/json');
+    return true;
+  }
+
+  #index(): object {
+    const byPath = Map.groupBy(this.#options.resources, openApiV3Path);
+    // A document depends on nothing but its resources and the version: no need to make them all for their hashes.
+    const documents = [...byPath].map(([path, own]) => ({
+      path,
+      hash: hashOf(JSON.stringify([this.#options.version, own])),
+    }));
+    return openApiV3Index(documents);
+  }
+
+  #keep(key: string, make: () => object): KeptDocument {
+    let kept = this.#kept.get(key);
+    if (kept === undefined) {
+      const bytes = Buffer.from(JSON.stringify(make()));
+      kept = { bytes, hash: hashOf(bytes) };
+      this.#kept.set(key, kept);
+    }
+    return kept;
+  }
+}
+
+function hashOf(content: Buffer | string): string {
+  return createHash('sha256').update(content).digest('hex').toUpperCase();
+}
+
+function send(request: IncomingMessage, response: ServerResponse, kept: KeptDocument, contentType: string): void {
+  const etag = JSON.stringify(kept.hash);
+  response.setHeader('etag', etag);
+  response.setHeader('vary', 'Accept');
+  if (request.headers['if-none-match'] === etag) {
+    response.writeHead(304);
+    response.end();
+    return;
+  }
+  response.writeHead(200, { 'content-type': contentType, 'content-length': kept.bytes.length });
+  response.end(kept.bytes);
+}
+
+/** Whether the client would rather have the aggregated form. */
+function wantsAggregated(request: IncomingMessage): boolean {
+  for (const { type, parameters } of acceptClauses(request.headers.accept ?? '')) {
+    if (type !== 'application/json' && type !== '*/*' && type !== 'application/*') continue;
+    const { g, v, as } = parameters;
+    if (as === undefined) return false;
+    if (g === 'apidiscovery.k8s.io' && v === 'v2' && as === 'APIGroupDiscoveryList') return true;
+  }
+  return false;
+}
