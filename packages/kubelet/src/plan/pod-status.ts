@@ -1,7 +1,7 @@
 import { formatTime, type ContainerStatus as ApiContainerStatus, type Pod, type PodStatus } from '@naru/api';
 import { containerStatuses, type ContainerFacts } from './container-statuses.ts';
 import { jsonEqual } from './json-equal.ts';
-import { conditionVerdicts, updateConditions } from './pod-conditions.ts';
+import { conditionVerdicts, ownedConditions, updateConditions } from './pod-conditions.ts';
 import { isSidecar, isTerminalPhase, qosClass, specOf } from './pod-spec.ts';
 import { readySandbox } from './runtime-pod.ts';
 
@@ -133,6 +133,8 @@ const removable: ReadonlySet<string> = new Set(['reason', 'message', 'podIP', 'p
 
 function changedConditions(before: PodStatus, after: PodStatus): object[] {
   return (after.conditions ?? []).flatMap((condition) => {
+    // Those of others may be newer in the API than what this status was made from.
+    if (!(ownedConditions as readonly string[]).includes(condition.type)) return [];
     const old = before.conditions?.find((each) => each.type === condition.type);
     if (old !== undefined && jsonEqual({ ...old, lastProbeTime: undefined }, condition)) return [];
     // What is no longer said must be taken away explicitly.

@@ -1,0 +1,80 @@
+import { parseQuantity, type Node, type NodeSelectorTerm, type Pod } from '@naru/api';
+import { specOf } from './pod-spec.ts';
+
+export interface Refusal {
+  readonly reason: string;
+  readonly message: string;
+}
+
+type Requirement = NonNullable<NodeSelectorTerm['matchExpressions']>[number];
+
+function matchesRequirement(value: string | undefined, { operator, values = [] }: Requirement): boolean {
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value);
+    case 'NotIn':
+      return value === undefined || !values.includes(value);
+    case 'Exists':
+      return value !== undefined;
+    case 'DoesNotExist':
+      return value === undefined;
+    case 'Gt':
+      return value !== undefined && Number(value) > Number(values[0]);
+    case 'Lt':
+      return value !== undefined && Number(value) < Number(values[0]);
+    default:
+      return false;
+  }
+}
+
+function matchesTerm(node: Node, { matchExpressions = [], matchFields = [] }: NodeSelectorTerm): boolean {
+  // A term that says nothing matches nothing.
+  if (matchExpressions.length === 0 && matchFields.length === 0) return false;
+  return (
+    matchExpressions.every((each) => matchesRequirement(node.metadata.labels?.[each.key], each)) &&
+    matchFields.every((each) => matchesRequirement(each.key === 'metadata.name' ? node.metadata.name : undefined, each))
+  );
+}
+
+function matchesNode(pod: Pod, node: Node): boolean {
+  const { nodeSelector = {}, affinity } = specOf(pod);
+  if (!Object.entries(nodeSelector).every(([key, value]) => node.metadata.labels?.[key] === value)) return false;
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(node, term));
+}
+
+/** What a pod's containers ask for of a resource: in thousandths for cpu, in units otherwise. */
+function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
+  const spec = specOf(pod);
+  const of = (container: { readonly resources?: { readonly requests?: Readonly<Record<string, string>> } }): number => {
+    const quantity = parseQuantity(container.resources?.requests?.[resource] ?? '0');
+    return resource === 'cpu' ? quantity.milliValue() : quantity.value();
+  };
+  const regular = spec.containers.reduce((sum, each) => sum + of(each), 0);
+  const largestInit = Math.max(0, ...(spec.initContainers ?? []).map(of));
+  return Math.max(regular, largestInit);
+}
+
+/**
+ * Whether a node takes in a pod that was bound to it: it must match the pod's selectors and have room beside the pods that
+ * are there (upstream's lifecycle.PredicateAdmitHandler). Undefined if it does.
+ */
+export function admit(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
+  if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: 'Predicate NodeAffinity failed' };
+  const allocatable = node.status?.allocatable ?? {};
+  const podsMax = Number(allocatable['pods'] ?? Infinity);
+  const insufficient = (name: string, numbers: readonly [number, number, number]): Refusal => ({
+    reason: `OutOf${name}`,
+    message: `Node didn't have enough resource: ${name}, requested: ${numbers[0]}, used: ${numbers[1]}, capacity: ${numbers[2]}`,
+  });
+  if (others.length + 1 > podsMax) return insufficient('pods', [1, others.length, podsMax]);
+  for (const resource of ['cpu', 'memory'] as const) {
+    const wanted = requested(pod, resource);
+    const text = allocatable[resource];
+    if (wanted === 0 || text === undefined) continue;
+    const capacity = resource === 'cpu' ? parseQuantity(text).milliValue() : parseQuantity(text).value();
+    const used = others.reduce((sum, each) => sum + requested(each, resource), 0);
+    if (wanted + used > capacity) return insufficient(resource, [wanted, used, capacity]);
+  }
+  return undefined;
+}
