@@ -25,7 +25,9 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#reserve(1)] = value;
+    // Reserved first: the buffer may be another one afterwards.
+    const at = this.#reserve(1);
+    this.#bytes[at] = value;
     return this;
   }
 
