@@ -94,7 +94,7 @@ export function newInvalid(
   name: string,
   errors: readonly FieldError[],
 ): StatusError {
-  const texts = errors.map(formatFieldError);
+  const texts = [...new Set(errors.map(formatFieldError))];
   const text = texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`;
   const qualified = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
   return newStatusError('Invalid', `${qualified} "${name}" is invalid: ${text}`, {

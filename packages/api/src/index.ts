@@ -1,4 +1,5 @@
 export * from './condition.ts';
+export * from './conversion.ts';
 export * from './decode.ts';
 export * from './discovery.ts';
 export * from './duplicate-fields.ts';

@@ -1,0 +1,52 @@
+/**
+ * Kinds that are served in two shapes out of one stored object: events of core and of events.k8s.io, and
+ * HorizontalPodAutoscalers of autoscaling/v2 and v1. Field names and annotations are upstream's.
+ */
+import { autoscalerFromHub, autoscalerToHub } from './convert-autoscaler.ts';
+import type { UnstructuredObject } from './object.ts';
+import { apiVersionOf, type Resource } from './resource.ts';
+import { events, eventsEvents, horizontalPodAutoscalers, horizontalPodAutoscalersV1 } from './resources.ts';
+
+export interface Conversion {
+  /** The resource in whose shape the objects are stored. */
+  readonly hub: Resource;
+  /** The object in the stored shape. The argument is not changed. */
+  toHub(object: UnstructuredObject): UnstructuredObject;
+  /** A stored object in this resource's shape. The argument is not changed. */
+  fromHub(object: UnstructuredObject): UnstructuredObject;
+}
+
+/** Fields of a core Event and what events.k8s.io calls them; the others have the same name. */
+const eventFields: readonly (readonly [core: string, events: string])[] = [
+  ['involvedObject', 'regarding'],
+  ['message', 'note'],
+  ['source', 'deprecatedSource'],
+  ['firstTimestamp', 'deprecatedFirstTimestamp'],
+  ['lastTimestamp', 'deprecatedLastTimestamp'],
+  ['count', 'deprecatedCount'],
+  ['reportingComponent', 'reportingController'],
+];
+const eventsName = new Map(eventFields);
+const coreName = new Map(eventFields.map(([core, name]) => [name, core]));
+
+function rename(object: UnstructuredObject, names: ReadonlyMap<string, string>, to: Resource): UnstructuredObject {
+  const entries = Object.entries(object).map(([key, value]) => [names.get(key) ?? key, value] as const);
+  return { ...(Object.fromEntries(entries) as UnstructuredObject), apiVersion: apiVersionOf(to), kind: to.kind };
+}
+
+const conversions: ReadonlyMap<Resource, Conversion> = new Map<Resource, Conversion>([
+  [
+    eventsEvents,
+    {
+      hub: events,
+      toHub: (object) => rename(object, coreName, events),
+      fromHub: (object) => rename(object, eventsName, eventsEvents),
+    },
+  ],
+  [horizontalPodAutoscalersV1, { hub: horizontalPodAutoscalers, toHub: autoscalerToHub, fromHub: autoscalerFromHub }],
+]);
+
+/** How objects of this resource are stored in another's shape; undefined where they are stored as they are. */
+export function conversionOf(resource: Resource): Conversion | undefined {
+  return conversions.get(resource);
+}
