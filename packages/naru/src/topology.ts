@@ -152,6 +152,8 @@ function apiserverProcess(base: Base, i: number): ProcessSpec {
     'kubelet-certificate-authority': join(pki, 'ca.crt'),
     'kubelet-client-certificate': join(pki, 'apiserver-kubelet-client.crt'),
     'kubelet-client-key': join(pki, 'apiserver-kubelet-client.key'),
+    // The nodes' names are in no DNS.
+    'kubelet-preferred-address-types': 'InternalIP,Hostname',
     'service-account-issuer': 'https://kubernetes.default.svc.cluster.local',
     'service-account-key-file': join(pki, 'sa.pub'),
     'service-account-signing-key-file': join(pki, 'sa.key'),
