@@ -294,7 +294,7 @@ class Parser {
     const first = this.#peek();
     if (first.token === ')') {
       this.#next();
-      return [];
+      return [''];
     }
     if (first.token !== 'identifier' && first.token !== ',')
       throw new ParseError(`found '${first.literal}', expected: ',', ')' or identifier`);

@@ -38,6 +38,7 @@ await t.test('label selectors print in canonical form and parse back', (t) => {
     ['x notin (a)', 'x notin (a)'],
     ['x in (a,,b)', 'x in (,a,b)'],
     ['x in (,)', 'x in ()'],
+    ['x in ()', 'x in ()'],
     ['in in (in,notin)', 'in in (in,notin)'],
     ['notin=in', 'notin=in'],
     ['example.com/role in (db)', 'example.com/role in (db)'],
@@ -80,10 +81,6 @@ await t.test('bad label selectors are told upstream’s messages', (t) => {
     ['x=a=b', "found '=', expected: ',' or 'end of string'"],
     ['x in a', "unable to parse requirement: found 'a' expected: '('"],
     ['x in (a', "unable to parse requirement: found '', expected: ',' or ')'"],
-    [
-      'x in ()',
-      `unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty`,
-    ],
     ['=a', "found '=', expected: !, identifier, or 'end of string'"],
     ['x,', "found '', expected: identifier after ','"],
     ['!', "unable to parse requirement: found '', expected: identifier"],
