@@ -41,6 +41,8 @@ export interface Informer<T extends KubeObject> extends Lister<T>, AsyncDisposab
 /** One informer per resource and selector, shared by all who ask. */
 export interface InformerFactory extends AsyncDisposable {
   informer<T extends KubeObject>(resource: Resource<T>, options?: InformerOptions<T>): Informer<T>;
+  /** The informer that somebody has asked for already, of all objects of the resource. */
+  find<T extends KubeObject>(resource: Resource<T>): Informer<T> | undefined;
   /** Starts all informers asked for so far. */
   start(signal: AbortSignal): void;
   synced(options?: { readonly signal?: AbortSignal }): Promise<void>;

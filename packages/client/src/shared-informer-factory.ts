@@ -15,14 +15,7 @@ export class SharedInformerFactory implements InformerFactory {
   }
 
   informer<T extends KubeObject>(resource: Resource<T>, options: InformerOptions<T> = {}): Informer<T> {
-    const key = JSON.stringify([
-      resource.group,
-      resource.version,
-      resource.resource,
-      options.namespace ?? '',
-      options.labelSelector ?? '',
-      options.fieldSelector ?? '',
-    ]);
+    const key = informerKey(resource, options);
     const known = this.#informers.get(key) as SharedInformer<T> | undefined;
     if (known !== undefined) {
       for (const [name, values] of Object.entries(options.indexers ?? {})) known.addIndex(name, values);
@@ -31,6 +24,10 @@ export class SharedInformerFactory implements InformerFactory {
     const informer = new SharedInformer(resource, options, this.#dependencies);
     this.#informers.set(key, informer as unknown as SharedInformer<KubeObject>);
     return informer;
+  }
+
+  find<T extends KubeObject>(resource: Resource<T>): Informer<T> | undefined {
+    return this.#informers.get(informerKey(resource, {})) as SharedInformer<T> | undefined;
   }
 
   start(signal: AbortSignal): void {
@@ -44,4 +41,11 @@ export class SharedInformerFactory implements InformerFactory {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#informers.values()].map(async (informer) => await informer[Symbol.asyncDispose]()));
   }
+}
+
+function informerKey<T extends KubeObject>(
+  { group, version, resource }: Resource<T>,
+  { namespace = '', labelSelector = '', fieldSelector = '' }: InformerOptions<T>,
+): string {
+  return JSON.stringify([group, version, resource, namespace, labelSelector, fieldSelector]);
 }

@@ -112,22 +112,17 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
         await this.#watch(signal);
       } catch (error) {
         if (signal.aborted) break;
-        if (isGone(error)) {
-          // What happened since is lost to the watch: the list's difference to the cache makes up for it. A list at the
-          // expired revision could be refused again, so it asks for the newest.
-          this.#resourceVersion = '';
-          listed = false;
-          logger.debug({ resource: this.resource.resource }, 'watch expired, listing again');
-          if (this.#failures === 0) {
-            this.#failures++;
-            continue;
-          }
-        } else if (isStatusError(error) && error.code < 500 && error.code !== 429) listed = false;
+        const gone = isGone(error);
+        // What happened since is lost to the watch: the list's difference to the cache makes up for it. A list at the
+        // expired revision could be refused again, so it asks for the newest.
+        if (gone) this.#resourceVersion = '';
+        if (gone || (isStatusError(error) && error.code < 500 && error.code !== 429)) listed = false;
         const delayMs = Math.max(
           backoffMs(this.#failures++, { ...backoff, ...(random === undefined ? {} : { random }) }),
           isStatusError(error) ? (error.status.details?.retryAfterSeconds ?? 0) * 1000 : 0,
         );
-        logger[this.#failures > 3 ? 'warn' : 'debug'](
+        // An expired watch is usual after the server's restart or compaction.
+        logger[this.#failures > 3 && !gone ? 'warn' : 'debug'](
           { resource: this.resource.resource, err: error, delayMs },
           'list or watch failed, trying again',
         );

@@ -1,6 +1,12 @@
 import { UsageError } from '@naru/component';
 import type { ControllerContext, ControlLoop } from './controller-context.ts';
 import { DeploymentController } from './deployment/deployment-controller.ts';
+import { EndpointsController } from './endpoints/endpoints-controller.ts';
+import { GarbageCollector } from './garbage-collector/garbage-collector.ts';
+import { NodeIpamController } from './node-ipam/node-ipam-controller.ts';
+import { NodeLifecycleController } from './node-lifecycle/node-lifecycle-controller.ts';
+import { TaintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
+import { PodGcController } from './pod-gc/pod-gc-controller.ts';
 import { EndpointSliceController } from './endpointslice/endpoint-slice-controller.ts';
 import { NamespaceController } from './namespace/namespace-controller.ts';
 import { ReplicaSetController } from './replicaset/replica-set-controller.ts';
@@ -20,8 +26,16 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'replicationcontroller-controller': (context) =>
     new ReplicaSetController(context, replicationControllerKind, context.options.concurrentSyncs.replicationController),
   'deployment-controller': (context) => new DeploymentController(context),
+  'endpoints-controller': (context) => new EndpointsController(context),
   'endpointslice-controller': (context) => new EndpointSliceController(context),
   'namespace-controller': (context) => new NamespaceController(context),
+  'node-lifecycle-controller': (context) => new NodeLifecycleController(context),
+  'taint-eviction-controller': (context) => new TaintEvictionController(context),
+  'node-ipam-controller': (context) =>
+    context.options.allocateNodeCidrs ? new NodeIpamController(context) : undefined,
+  'pod-garbage-collector-controller': (context) => new PodGcController(context),
+  // Last: it shares the informers that the others have asked for.
+  'garbage-collector-controller': (context) => new GarbageCollector(context),
 };
 
 /** Names before 1.28, which `--controllers` still takes. */

@@ -161,7 +161,11 @@ export class DeploymentController implements ControlLoop {
   async #updateStatus(deployment: Deployment, status: DeploymentStatus, signal: AbortSignal): Promise<void> {
     const { namespace } = deployment.metadata;
     const options = { namespace, subresource: 'status', signal };
-    await this.#context.client.update(deployments, { ...deployment, status }, options);
+    try {
+      await this.#context.client.update(deployments, { ...deployment, status }, options);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
   }
 
   /** False when there is nothing more to do in this sync. */
