@@ -46,6 +46,6 @@ function applierOf(type: string, kind: BodyKind): Apply {
     case patchTypes.strategicMerge:
       return (old, patch) => applyStrategicMergePatch(old, patch, kind.model);
     default:
-      throw unsupportedMediaType(Object.values(patchTypes));
+      throw unsupportedMediaType([patchTypes.json, patchTypes.merge, patchTypes.strategicMerge]);
   }
 }

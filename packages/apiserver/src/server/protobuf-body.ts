@@ -166,7 +166,8 @@ const millisOf = ({ seconds, nanos }: Record<string, unknown>): number =>
   Number(seconds ?? 0) * 1000 + Number(nanos ?? 0) / nanosPerMs;
 
 const rawJson = ({ raw, Raw }: Record<string, unknown>): unknown => {
-  const text = Buffer.from(String(raw ?? Raw ?? ''), 'base64').toString();
+  const encoded = raw ?? Raw;
+  const text = typeof encoded === 'string' ? Buffer.from(encoded, 'base64').toString() : '';
   return text === '' ? undefined : (JSON.parse(text) as unknown);
 };
 

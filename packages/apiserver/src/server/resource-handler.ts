@@ -49,7 +49,9 @@ export class ResourceHandler {
       throw info.name === '' ? verbNotAllowed() : noSuchResource();
     if (!resource.namespaced && info.namespace !== '' && resource.resource !== 'namespaces') throw noSuchResource();
     if (!(resource.verbs as readonly string[]).includes(info.verb)) throw verbNotAllowed();
-    if (info.verb === 'create' && info.name !== '' && resource.resource !== 'namespaces') throw verbNotAllowed();
+    // POST is for collections, PUT and PATCH are for objects.
+    const wantsName = info.verb === 'update' || info.verb === 'patch';
+    if ((info.verb === 'create' && info.name !== '') || (wantsName && info.name === '')) throw verbNotAllowed();
     if (served.virtual !== undefined) return await this.#createVirtual(request, served);
     const { registry } = served;
     if (registry === undefined) throw verbNotAllowed();
