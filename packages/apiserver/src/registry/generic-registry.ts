@@ -336,7 +336,7 @@ function written(object: UnstructuredObject, value: Buffer, revision: number): W
 }
 
 export function strategyContext(context: RequestContext): StrategyContext {
-  return { now: formatTime(context.nowMs) };
+  return { now: formatTime(context.nowMs), user: context.user };
 }
 
 /** @throws StatusError Conflict when the object is not the one, or not the version, that the client means. */

@@ -1,9 +1,12 @@
 import type { FieldError, KubeObject, Resource, UnstructuredObject } from '@naru/api';
+import type { UserInfo } from '../authentication/authenticator.ts';
 
 /** What a strategy may know of the request. Everything else it decides from the objects alone. */
 export interface StrategyContext {
   /** Time of the request, RFC 3339 with seconds. */
   readonly now: string;
+  /** Who asks, for kinds that record it. */
+  readonly user?: UserInfo;
 }
 
 /**

@@ -1,44 +1,58 @@
-import type { GroupResource } from '@naru/api';
+import type { Resource } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
-import {
-  configMapStrategy,
-  eventStrategy,
-  leaseStrategy,
-  namespaceStrategy,
-  nodeStrategy,
-  secretStrategy,
-} from './core-kinds.ts';
+import * as batch from './batch.ts';
+import * as core from './core-kinds.ts';
+import * as network from './network-kinds.ts';
 import { podStrategy } from './pod.ts';
+import * as policy from './policy-kinds.ts';
+import * as rbac from './rbac-kinds.ts';
+import { requiredFieldErrors } from './required-fields.ts';
 import { serviceStrategy } from './service.ts';
-import {
-  daemonSetStrategy,
-  deploymentStrategy,
-  replicaSetStrategy,
-  replicationControllerStrategy,
-  statefulSetStrategy,
-} from './workloads.ts';
-
-const genericStrategy: Strategy = {};
+import * as storage from './storage-kinds.ts';
+import * as workloads from './workloads.ts';
 
 /** By plural name and group, as error messages name resources. */
 const strategies: Readonly<Record<string, Strategy>> = {
-  configmaps: configMapStrategy,
-  events: eventStrategy,
-  namespaces: namespaceStrategy,
-  nodes: nodeStrategy,
+  configmaps: core.configMapStrategy,
+  endpoints: network.endpointsStrategy,
+  events: core.eventStrategy,
+  limitranges: policy.limitRangeStrategy,
+  namespaces: core.namespaceStrategy,
+  nodes: core.nodeStrategy,
+  persistentvolumeclaims: storage.persistentVolumeClaimStrategy,
+  persistentvolumes: storage.persistentVolumeStrategy,
   pods: podStrategy,
-  replicationcontrollers: replicationControllerStrategy,
-  secrets: secretStrategy,
+  replicationcontrollers: workloads.replicationControllerStrategy,
+  resourcequotas: policy.resourceQuotaStrategy,
+  secrets: core.secretStrategy,
   services: serviceStrategy,
-  'daemonsets.apps': daemonSetStrategy,
-  'deployments.apps': deploymentStrategy,
-  'replicasets.apps': replicaSetStrategy,
-  'statefulsets.apps': statefulSetStrategy,
-  'leases.coordination.k8s.io': leaseStrategy,
+  'mutatingwebhookconfigurations.admissionregistration.k8s.io': policy.mutatingWebhookStrategy,
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': policy.validatingWebhookStrategy,
+  'daemonsets.apps': workloads.daemonSetStrategy,
+  'deployments.apps': workloads.deploymentStrategy,
+  'replicasets.apps': workloads.replicaSetStrategy,
+  'statefulsets.apps': workloads.statefulSetStrategy,
+  'horizontalpodautoscalers.autoscaling': policy.hpaStrategy,
+  'cronjobs.batch': batch.cronJobStrategy,
+  'jobs.batch': batch.jobStrategy,
+  'certificatesigningrequests.certificates.k8s.io': policy.csrStrategy,
+  'leases.coordination.k8s.io': core.leaseStrategy,
+  'endpointslices.discovery.k8s.io': network.endpointSliceStrategy,
+  'ingressclasses.networking.k8s.io': network.ingressClassStrategy,
+  'ingresses.networking.k8s.io': network.ingressStrategy,
+  'networkpolicies.networking.k8s.io': network.networkPolicyStrategy,
+  'runtimeclasses.node.k8s.io': policy.runtimeClassStrategy,
+  'poddisruptionbudgets.policy': policy.pdbStrategy,
+  'clusterrolebindings.rbac.authorization.k8s.io': rbac.clusterRoleBindingStrategy,
+  'clusterroles.rbac.authorization.k8s.io': rbac.clusterRoleStrategy,
+  'rolebindings.rbac.authorization.k8s.io': rbac.roleBindingStrategy,
+  'roles.rbac.authorization.k8s.io': rbac.roleStrategy,
+  'priorityclasses.scheduling.k8s.io': policy.priorityClassStrategy,
+  'storageclasses.storage.k8s.io': storage.storageClassStrategy,
 };
 
-/** The strategy of a resource, by group and plural name; the generic one where a kind has nothing of its own. */
-export function strategyFor({ group, resource }: GroupResource): Strategy {
+/** The strategy of a resource; one without rules of its own only has the fields that its schema requires. */
+export function strategyFor({ group, resource, model }: Pick<Resource, 'group' | 'resource' | 'model'>): Strategy {
   const key = group === '' ? resource : `${resource}.${group}`;
-  return strategies[key] ?? genericStrategy;
+  return strategies[key] ?? { validate: (object) => requiredFieldErrors(model, object) };
 }

@@ -1,0 +1,365 @@
+/** HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass, RuntimeClass, ResourceQuota, LimitRange, CSR, webhooks. */
+import {
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldRequired,
+  type FieldError,
+  type IntOrString,
+  type LabelSelector,
+  type UnstructuredObject,
+} from '@naru/api';
+import type { Strategy } from '../strategy.ts';
+import { setLimitRangeDefaults } from './core-defaults.ts';
+import { immutable, intOrPercent, dnsLabel, dnsSubdomain, optionalOneOf, required } from './field-rules.ts';
+import { validateLabelSelector } from './label-selectors.ts';
+import { quantityAt, validateResourceAmount } from './resource-requirements.ts';
+
+const SYSTEM_PRIORITY_MIN = 1_000_000_000;
+const WEBHOOK_TIMEOUT_SECONDS = 10;
+
+const specOf = <T>(object: UnstructuredObject): Partial<T> => object['spec'] ?? {};
+
+interface HpaSpec {
+  minReplicas: number;
+  maxReplicas: number;
+  scaleTargetRef: { kind?: string; name?: string };
+  metrics: { type?: string }[];
+  behavior: Record<'scaleUp' | 'scaleDown', Record<string, unknown> | undefined>;
+}
+
+export const hpaStrategy: Strategy = {
+  applyDefaults(object) {
+    const spec = (object['spec'] ??= {}) as Partial<HpaSpec>;
+    spec.minReplicas ??= 1;
+    if ((spec.metrics ?? []).length === 0)
+      (spec as Record<string, unknown>)['metrics'] = [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ];
+  },
+  validate(object) {
+    const { minReplicas = 1, maxReplicas = 0, scaleTargetRef = {} } = specOf<HpaSpec>(object);
+    const errors: FieldError[] = [];
+    if (minReplicas < 1)
+      errors.push(fieldInvalid('spec.minReplicas', minReplicas, 'must be greater than or equal to 1'));
+    if (maxReplicas < 1) errors.push(fieldInvalid('spec.maxReplicas', maxReplicas, 'must be greater than 0'));
+    if (maxReplicas < minReplicas)
+      errors.push(fieldInvalid('spec.maxReplicas', maxReplicas, 'must be greater than or equal to `minReplicas`'));
+    return [
+      ...errors,
+      ...required('spec.scaleTargetRef.kind', scaleTargetRef.kind),
+      ...required('spec.scaleTargetRef.name', scaleTargetRef.name),
+    ];
+  },
+};
+
+interface PdbSpec {
+  minAvailable: IntOrString;
+  maxUnavailable: IntOrString;
+  selector: LabelSelector;
+  unhealthyPodEvictionPolicy: string;
+}
+
+export const pdbStrategy: Strategy = {
+  validate(object) {
+    const spec = specOf<PdbSpec>(object);
+    const errors: FieldError[] = [];
+    if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
+      errors.push(fieldInvalid('spec', spec, 'minAvailable and maxUnavailable cannot be both set'));
+    for (const field of ['minAvailable', 'maxUnavailable'] as const) {
+      const value = spec[field];
+      if (value !== undefined) errors.push(...intOrPercent(`spec.${field}`, value));
+    }
+    return [
+      ...errors,
+      ...validateLabelSelector('spec.selector', spec.selector),
+      ...optionalOneOf('spec.unhealthyPodEvictionPolicy', spec.unhealthyPodEvictionPolicy, [
+        'AlwaysAllow',
+        'IfHealthyBudget',
+      ]),
+    ];
+  },
+};
+
+const systemPriorityClasses = ['system-node-critical', 'system-cluster-critical'];
+
+export const priorityClassStrategy: Strategy = {
+  applyDefaults(object) {
+    object['preemptionPolicy'] ??= 'PreemptLowerPriority';
+    // A plain number upstream: absent is zero.
+    object['value'] ??= 0;
+  },
+  validate(object) {
+    const { name = '' } = object.metadata;
+    const value = object['value'] as number;
+    const errors: FieldError[] = [];
+    if (name.startsWith('system-') && !systemPriorityClasses.includes(name))
+      errors.push(
+        fieldForbidden(
+          'metadata.name',
+          "priority class names with 'system-' prefix are reserved for system use only. error: only system priority classes are allowed",
+        ),
+      );
+    if (value > SYSTEM_PRIORITY_MIN && !name.startsWith('system-'))
+      errors.push(
+        fieldForbidden('value', `maximum allowed value of a user defined priority is ${SYSTEM_PRIORITY_MIN}`),
+      );
+    errors.push(
+      ...optionalOneOf('preemptionPolicy', object['preemptionPolicy'] as string | undefined, [
+        'Never',
+        'PreemptLowerPriority',
+      ]),
+    );
+    return errors;
+  },
+  validateUpdate: (object, old) => [
+    ...(object['value'] === old['value'] ? [] : [fieldForbidden('value', 'may not be changed in an update.')]),
+    ...immutable('preemptionPolicy', object['preemptionPolicy'], old['preemptionPolicy']),
+  ],
+};
+
+export const runtimeClassStrategy: Strategy = {
+  validate(object) {
+    const handler = (object['handler'] ?? '') as string;
+    return handler === '' ? [fieldRequired('handler')] : dnsLabel('handler', handler);
+  },
+  validateUpdate: (object, old) => immutable('handler', object['handler'], old['handler']),
+};
+
+interface QuotaSpec {
+  hard: Record<string, string>;
+  scopes: string[];
+}
+
+export const resourceQuotaStrategy: Strategy = {
+  prepareForCreate(object) {
+    object['status'] = {};
+  },
+  validate(object) {
+    const { hard = {}, scopes = [] } = specOf<QuotaSpec>(object);
+    return [
+      ...Object.entries(hard).flatMap(([name, amount]) => validateResourceAmount(`spec.hard[${name}]`, name, amount)),
+      ...scopes.flatMap((scope) =>
+        optionalOneOf('spec.scopes', scope, [
+          'BestEffort',
+          'CrossNamespacePodAffinity',
+          'NotBestEffort',
+          'NotTerminating',
+          'PriorityClass',
+          'Terminating',
+          'VolumeAttributesClass',
+        ]),
+      ),
+    ];
+  },
+  validateUpdate: (object, old) => [
+    ...(resourceQuotaStrategy.validate?.(object) ?? []),
+    ...immutable('spec.scopes', specOf<QuotaSpec>(object).scopes, specOf<QuotaSpec>(old).scopes),
+  ],
+};
+
+type Resources = Record<string, string>;
+interface LimitItem {
+  type?: string;
+  min?: Resources;
+  max?: Resources;
+  default?: Resources;
+  defaultRequest?: Resources;
+}
+
+export const limitRangeStrategy: Strategy = {
+  applyDefaults: setLimitRangeDefaults,
+  validate(object) {
+    const { limits = [] } = specOf<{ limits: LimitItem[] }>(object);
+    const types = new Set<string>();
+    return limits.flatMap((limit, i) => {
+      const path = `spec.limits[${i}]`;
+      const type = limit.type ?? '';
+      const errors: FieldError[] = required(`${path}.type`, type);
+      if (types.has(type)) errors.push(fieldDuplicate(`${path}.type`, type));
+      types.add(type);
+      if (type === 'Pod')
+        for (const field of ['default', 'defaultRequest'] as const)
+          if (limit[field] !== undefined)
+            errors.push(fieldForbidden(`${path}.${field}`, "may not be specified when `type` is 'Pod'"));
+      return [...errors, ...validateLimitOrder(path, limit)];
+    });
+  },
+  allowCreateOnUpdate: true,
+};
+
+/** Each of these must not be more than the one after it. */
+const limitOrder = ['min', 'defaultRequest', 'default', 'max'] as const;
+const limitWords: Readonly<Record<(typeof limitOrder)[number], string>> = {
+  min: 'min value',
+  defaultRequest: 'default request value',
+  default: 'default value',
+  max: 'max value',
+};
+
+function validateLimitOrder(path: string, limit: LimitItem): FieldError[] {
+  const names = new Set(limitOrder.flatMap((field) => Object.keys(limit[field] ?? {})));
+  const errors: FieldError[] = [];
+  for (const name of names) {
+    for (const [i, field] of limitOrder.entries()) {
+      for (const above of limitOrder.slice(i + 1)) {
+        const [low, high] = [limit[field]?.[name], limit[above]?.[name]];
+        if (low === undefined || high === undefined) continue;
+        const [a, b] = [
+          quantityAt(`${path}.${field}[${name}]`, low, errors),
+          quantityAt(`${path}.${above}[${name}]`, high, errors),
+        ];
+        if (a !== undefined && b !== undefined && a.compare(b) > 0)
+          errors.push(
+            fieldInvalid(
+              `${path}.${field}[${name}]`,
+              low,
+              `${limitWords[field]} ${low} is greater than ${limitWords[above]} ${high}`,
+            ),
+          );
+      }
+    }
+  }
+  return errors;
+}
+
+interface CsrSpec {
+  request: string;
+  signerName: string;
+  usages: string[];
+  expirationSeconds: number;
+}
+
+const CSR_EXPIRATION_SECONDS_MIN = 600;
+
+export const csrStrategy: Strategy = {
+  prepareForCreate(object, { user }) {
+    delete object['status'];
+    const spec = (object['spec'] ??= {}) as Record<string, unknown>;
+    for (const field of ['username', 'uid', 'groups', 'extra']) delete spec[field];
+    if (user === undefined) return;
+    spec['username'] = user.name;
+    if (user.uid !== undefined && user.uid !== '') spec['uid'] = user.uid;
+    spec['groups'] = [...user.groups];
+    if (user.extra !== undefined) spec['extra'] = user.extra;
+  },
+  validate(object) {
+    const { request = '', signerName = '', usages = [], expirationSeconds } = specOf<CsrSpec>(object);
+    const errors: FieldError[] = [];
+    const pem = Buffer.from(request, 'base64').toString();
+    if (!pem.includes('-----BEGIN CERTIFICATE REQUEST-----'))
+      errors.push(fieldInvalid('spec.request', request, 'PEM block type must be CERTIFICATE REQUEST'));
+    if (usages.length === 0) errors.push(fieldRequired('spec.usages', 'usages must be provided'));
+    if (signerName === '') errors.push(fieldRequired('spec.signerName'));
+    else if (!/^[^/]+\/[^/]+$/u.test(signerName))
+      errors.push(
+        fieldInvalid(
+          'spec.signerName',
+          signerName,
+          'must be a fully qualified domain and path of the form "example.com/signer-name"',
+        ),
+      );
+    if (expirationSeconds !== undefined && expirationSeconds < CSR_EXPIRATION_SECONDS_MIN)
+      errors.push(
+        fieldInvalid(
+          'spec.expirationSeconds',
+          expirationSeconds,
+          'may not specify a duration less than 600 seconds (10 minutes)',
+        ),
+      );
+    return errors;
+  },
+  prepareForUpdate(object, old) {
+    object['spec'] = old['spec'];
+    object['status'] = old['status'];
+  },
+  validateUpdate: () => [],
+  selectableFields: {
+    'spec.signerName': (object) => specOf<CsrSpec>(object).signerName ?? '',
+  },
+};
+
+interface Webhook {
+  name?: string;
+  failurePolicy?: string;
+  matchPolicy?: string;
+  namespaceSelector?: LabelSelector;
+  objectSelector?: LabelSelector;
+  sideEffects?: string;
+  timeoutSeconds?: number;
+  reinvocationPolicy?: string;
+  admissionReviewVersions?: string[];
+  clientConfig?: { url?: string; service?: { port?: number; name?: string; namespace?: string } };
+  rules?: { scope?: string }[];
+}
+
+const webhooksOf = (object: UnstructuredObject): Webhook[] => (object['webhooks'] ?? []) as Webhook[];
+
+function webhookStrategy(isMutating: boolean): Strategy {
+  return {
+    applyDefaults(object) {
+      for (const webhook of webhooksOf(object)) {
+        webhook.failurePolicy ??= 'Fail';
+        webhook.matchPolicy ??= 'Equivalent';
+        webhook.namespaceSelector ??= {};
+        webhook.objectSelector ??= {};
+        webhook.timeoutSeconds ??= WEBHOOK_TIMEOUT_SECONDS;
+        if (isMutating) webhook.reinvocationPolicy ??= 'Never';
+        if (webhook.clientConfig?.service !== undefined) webhook.clientConfig.service.port ??= 443;
+        for (const rule of webhook.rules ?? []) rule.scope ??= '*';
+      }
+    },
+    validate: (object) => {
+      const names = new Set<string>();
+      return webhooksOf(object).flatMap((webhook, i) => {
+        const path = `webhooks[${i}]`;
+        const errors = validateWebhook(path, webhook);
+        const name = webhook.name ?? '';
+        if (name !== '' && names.has(name)) errors.push(fieldDuplicate(`${path}.name`, name));
+        names.add(name);
+        return errors;
+      });
+    },
+  };
+}
+
+function validateWebhook(path: string, webhook: Webhook): FieldError[] {
+  const {
+    name = '',
+    sideEffects,
+    timeoutSeconds = WEBHOOK_TIMEOUT_SECONDS,
+    clientConfig,
+    admissionReviewVersions = [],
+  } = webhook;
+  const errors: FieldError[] = [];
+  if (name === '') errors.push(fieldRequired(`${path}.name`));
+  else {
+    errors.push(...dnsSubdomain(`${path}.name`, name));
+    if (name.split('.').length < 3)
+      errors.push(
+        fieldInvalid(`${path}.name`, name, 'should be a domain with at least three segments separated by dots'),
+      );
+  }
+  if (admissionReviewVersions.length === 0)
+    errors.push(fieldRequired(`${path}.admissionReviewVersions`, 'must specify one of v1, v1beta1'));
+  if (sideEffects === undefined)
+    errors.push(fieldRequired(`${path}.sideEffects`, 'must specify one of None, NoneOnDryRun'));
+  else errors.push(...optionalOneOf(`${path}.sideEffects`, sideEffects, ['None', 'NoneOnDryRun']));
+  errors.push(
+    ...optionalOneOf(`${path}.failurePolicy`, webhook.failurePolicy, ['Fail', 'Ignore']),
+    ...optionalOneOf(`${path}.matchPolicy`, webhook.matchPolicy, ['Equivalent', 'Exact']),
+    ...optionalOneOf(`${path}.reinvocationPolicy`, webhook.reinvocationPolicy, ['IfNeeded', 'Never']),
+  );
+  if (timeoutSeconds < 1 || timeoutSeconds > 30)
+    errors.push(
+      fieldInvalid(`${path}.timeoutSeconds`, timeoutSeconds, 'the timeout value must be between 1 and 30 seconds'),
+    );
+  const hasUrl = clientConfig?.url !== undefined;
+  const hasService = clientConfig?.service !== undefined;
+  if (hasUrl === hasService)
+    errors.push(fieldRequired(`${path}.clientConfig`, 'exactly one of url or service is required'));
+  return errors;
+}
+
+export const mutatingWebhookStrategy = webhookStrategy(true);
+export const validatingWebhookStrategy = webhookStrategy(false);
