@@ -117,7 +117,7 @@ export class UserspaceProxier implements AsyncDisposable {
     const { plan, owner } = listener;
     listener.socket = undefined;
     const delayMs = backoffMs(listener.failures++, RETRY);
-    logger.error(
+    logger[listener.failures === 1 ? 'error' : 'debug'](
       { err: error, servicePort: plan.servicePort, address: hostPort(plan.address, plan.port), delayMs },
       'cannot open port, trying again later',
     );
