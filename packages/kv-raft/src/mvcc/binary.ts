@@ -28,9 +28,10 @@ export class BinaryWriter {
     this.#buffer[this.#length++] = rest;
   }
 
-  /** A safe integer of either sign: zigzag, then uvarint. */
+  /** A safe integer of either sign: a byte for the sign (1: negative), then the amount as uvarint. */
   varint(value: number): void {
-    this.uvarint(value < 0 ? -2 * value - 1 : 2 * value);
+    this.u8(value < 0 ? 1 : 0);
+    this.uvarint(Math.abs(value));
   }
 
   i64(value: bigint): void {
@@ -103,8 +104,9 @@ export class BinaryReader {
   }
 
   varint(): number {
-    const value = this.uvarint();
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    const negative = this.u8() === 1;
+    const amount = this.uvarint();
+    return negative ? -amount : amount;
   }
 
   i64(): bigint {

@@ -38,9 +38,10 @@ export function createGateway(options: GatewayOptions): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
     try {
-      done(null, JSON.parse(body as string));
+      // An empty body is the empty message.
+      done(null, (body as string).trim() === '' ? {} : JSON.parse(body as string));
     } catch (error) {
-      done(jsonError(error, body as string), undefined);
+      done(jsonError(error), undefined);
     }
   });
   app.setErrorHandler((error, request, reply) => sendError(reply, error, options.logger, request.url));
@@ -125,13 +126,11 @@ function addPlain(app: FastifyInstance, options: GatewayOptions): void {
   });
 }
 
-/** Node's complaint about a body, in the words of Go's JSON decoder where they differ in kind. */
-function jsonError(error: unknown, body: string): EtcdError {
-  const cut =
-    error instanceof SyntaxError &&
-    /end of JSON|Unterminated|Expected .* in JSON at position (\d+)/u.test(error.message);
-  const message = body.trim() === '' ? 'EOF' : cut ? 'unexpected EOF' : (error as Error).message;
-  return new EtcdError('invalidRequest', { message, cause: error });
+/** Node's complaint about a body; of one that is cut short, in the words of Go's JSON decoder. */
+function jsonError(error: unknown): EtcdError {
+  const message = error instanceof Error ? error.message : String(error);
+  const cut = /end of JSON|Unterminated/u.test(message);
+  return new EtcdError('invalidRequest', { message: cut ? 'unexpected EOF' : message, cause: error });
 }
 
 function sendError(reply: FastifyReply, error: unknown, logger: Logger, url: string): void {

@@ -1,0 +1,95 @@
+import t from 'tap';
+import { EtcdClient, type WatchCreateRequest, type WatchResponse } from '@naru/etcd';
+import { startRealEtcd } from '@naru/testkit';
+import { corpus, type CorpusRequest } from './gateway-corpus.ts';
+import { startTestServer } from './test-server.ts';
+
+const etcd = await startRealEtcd({ ports: { from: 23810, to: 23849 } });
+const ours = await startTestServer();
+t.teardown(async () => {
+  await ours[Symbol.asyncDispose]();
+  await etcd[Symbol.asyncDispose]();
+});
+
+interface Answer {
+  readonly status: number;
+  readonly contentType: string | null;
+  readonly body: string;
+}
+
+async function ask(url: string, request: CorpusRequest): Promise<Answer> {
+  const answer = await fetch(`${url}${request.path}`, { method: 'POST', body: request.body });
+  const body = (await answer.text())
+    .replaceAll(/"(cluster_id|member_id)":"\d+"/gu, '"$1":"ID"')
+    .replaceAll(/"raft_term":"\d+"/gu, '"raft_term":"TERM"');
+  return { status: answer.status, contentType: answer.headers.get('content-type'), body };
+}
+
+await t.test('every request of the corpus is answered byte for byte as etcd answers it', async (t) => {
+  for (const [i, request] of corpus.entries()) {
+    const expected = await ask(etcd.clientUrl, request);
+    const actual = await ask(ours.url, request);
+    t.same(actual, expected, `${i} ${request.path} ${request.body.slice(0, 200)}`);
+  }
+});
+
+/** What of a watch does not depend on when it was told. */
+function essence(responses: readonly WatchResponse[]): unknown[] {
+  return responses.map((response) => ({ ...response, header: undefined }));
+}
+
+async function watchUntil(
+  url: string,
+  request: WatchCreateRequest,
+  done: (seen: readonly WatchResponse[]) => boolean,
+): Promise<WatchResponse[]> {
+  await using client = new EtcdClient({ endpoints: [url] });
+  const seen: WatchResponse[] = [];
+  for await (const response of client.watch(request)) {
+    seen.push(response);
+    if (done(seen)) break;
+  }
+  return seen;
+}
+
+await t.test('watches tell the same events as etcd from any revision, with filters and previous values', async (t) => {
+  const from = Buffer.from('\0');
+  const end = Buffer.from('\0');
+  const compacted = 12;
+  const requests: WatchCreateRequest[] = [
+    { key: from, rangeEnd: end, startRevision: compacted },
+    { key: from, rangeEnd: end, startRevision: compacted + 1, prevKv: true },
+    { key: from, rangeEnd: end, startRevision: compacted + 1, filters: ['NOPUT'] },
+    { key: from, rangeEnd: end, startRevision: compacted + 1, filters: ['NODELETE'], prevKv: true },
+    { key: Buffer.from('a'), startRevision: compacted + 1, prevKv: true },
+    { key: Buffer.from('leased/'), rangeEnd: Buffer.from('leased0'), startRevision: compacted + 1, prevKv: true },
+  ];
+  const last = ours.machine.store.revision;
+  for (const request of requests) {
+    const events = async (url: string): Promise<unknown[]> => {
+      await using client = new EtcdClient({ endpoints: [url] });
+      const seen: unknown[] = [];
+      for await (const response of client.watch(request)) {
+        seen.push(...response.events);
+        if (seen.length > 0 && response.header.revision >= last) break;
+      }
+      return seen;
+    };
+    t.same(await events(ours.url), await events(etcd.clientUrl), JSON.stringify(request));
+  }
+});
+
+await t.test('refused and compacted watches are told as etcd tells them', async (t) => {
+  const canceled = (seen: readonly WatchResponse[]): boolean => seen.at(-1)?.canceled === true;
+  const requests: WatchCreateRequest[] = [
+    { key: Buffer.from('a'), startRevision: 3 },
+    { key: Buffer.from('b'), rangeEnd: Buffer.from('a') },
+  ];
+  for (const request of requests)
+    t.same(
+      essence(await watchUntil(ours.url, request, canceled)),
+      essence(await watchUntil(etcd.clientUrl, request, canceled)),
+    );
+});
+
+t.end();
