@@ -1,17 +1,13 @@
-import type { Node } from '@naru/api';
+import { matchesNodeAffinity as specMatchesNode, nodeSelectorTermMatches, type Node } from '@naru/api';
 import type { NodeInfo } from '../framework/node-info.ts';
 import { normalizeScores, unresolvable, type Plugin, type QueueingHint } from '../framework/plugin.ts';
 import type { PodInfo } from '../framework/pod-info.ts';
-import { nodeSelectorTermMatches, type Labels } from '../framework/selector.ts';
 
 const reason = "node(s) didn't match Pod's node affinity/selector";
 
 /** Whether the node has what the pod's nodeSelector and required node affinity ask for. */
 export function matchesNodeAffinity(pod: PodInfo, node: Node): boolean {
-  const labels: Labels = node.metadata.labels ?? {};
-  for (const [key, value] of Object.entries(pod.pod.spec?.nodeSelector ?? {})) if (labels[key] !== value) return false;
-  const required = pod.pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return required === undefined || required.nodeSelectorTerms.some((term) => nodeSelectorTermMatches(term, node));
+  return specMatchesNode(pod.pod.spec, node);
 }
 
 /** The nodes that the terms name by metadata.name; undefined when a term names none, so that any node may match. */

@@ -1,5 +1,5 @@
+import { isTolerated } from '@naru/api';
 import { unresolvable, type Plugin } from '../framework/plugin.ts';
-import { isTolerated } from './tolerations.ts';
 
 const taintOfCordon = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
 

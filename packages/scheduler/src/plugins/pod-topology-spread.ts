@@ -1,4 +1,4 @@
-import type { Pod } from '@naru/api';
+import { findUntoleratedTaint, type Pod } from '@naru/api';
 import type { NodeInfo } from '../framework/node-info.ts';
 import {
   MAX_NODE_SCORE,
@@ -11,7 +11,6 @@ import {
 import type { PodInfo } from '../framework/pod-info.ts';
 import { compileLabelSelector, type LabelMatcher } from '../framework/selector.ts';
 import { matchesNodeAffinity } from './node-affinity.ts';
-import { findUntoleratedTaint } from './tolerations.ts';
 
 const HOSTNAME_LABEL = 'kubernetes.io/hostname';
 const ZONE_LABEL = 'topology.kubernetes.io/zone';

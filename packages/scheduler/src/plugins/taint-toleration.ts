@@ -1,6 +1,5 @@
-import type { Toleration } from '@naru/api';
+import { findUntoleratedTaint, isTolerated, type Toleration } from '@naru/api';
 import { normalizeScores, unresolvable, type Plugin, type QueueingHint } from '../framework/plugin.ts';
-import { findUntoleratedTaint, isTolerated } from './tolerations.ts';
 
 const nowTolerated: QueueingHint = (pod, event) => {
   const tolerations = pod.pod.spec?.tolerations;
