@@ -59,6 +59,8 @@ export class FakeApiServer implements AsyncDisposable {
   #compacted = 0;
   #revision = 1;
   readonly #watchers = new Set<Watcher>();
+  /** Changes that watchers do not see yet; undefined when they see them at once. */
+  #held: Change[] | undefined;
   /** Lists that continue: the objects at the first page's revision. */
   readonly #snapshots = new Map<number, readonly UnstructuredObject[]>();
 
@@ -94,6 +96,17 @@ export class FakeApiServer implements AsyncDisposable {
   /** Ends all watches, as a server does on their timeout. */
   endWatches(): void {
     for (const { response } of this.#watchers) response.end();
+  }
+
+  /** Watchers see no more changes until `releaseWatches`: their caches fall behind. */
+  holdWatches(): void {
+    this.#held ??= [];
+  }
+
+  releaseWatches(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const change of held) for (const watcher of this.#watchers) deliver(watcher, change);
   }
 
   /** Breaks all connections, as a server does that dies. */
@@ -189,7 +202,8 @@ export class FakeApiServer implements AsyncDisposable {
     else this.#objects.set(key, object);
     const change: Change = { revision, type, collection, object };
     this.#log.push(change);
-    for (const watcher of this.#watchers) deliver(watcher, change);
+    if (this.#held === undefined) for (const watcher of this.#watchers) deliver(watcher, change);
+    else this.#held.push(change);
     return object;
   }
 
