@@ -89,10 +89,15 @@ export class Scheduler implements AsyncDisposable {
   }
 
   #scheduleOne(queued: QueuedPod): void {
-    const { state, metrics, frameworks, clock, nominator, logger } = this.#options;
+    const { state, metrics, frameworks, clock, nominator, recorder, logger } = this.#options;
     const { info } = queued;
     const framework = frameworks.get(info.pod.spec?.schedulerName ?? '');
     if (framework === undefined || state.cache.isPlaced(info.uid)) return;
+    if (info.terminating) {
+      const message = `skip schedule deleting pod: ${queued.key}`;
+      recorder.event(info.pod, { type: 'Warning', reason: 'FailedScheduling', message });
+      return;
+    }
     const startMs = clock.monotonic();
     const result = framework.schedule(info, state.cache);
     metrics.algorithmDuration.observe((clock.monotonic() - startMs) / 1000);

@@ -47,6 +47,7 @@ export class TcpService implements ServiceSocket {
       (client) => this.#accept(client),
     );
     server.maxConnections = CONNECTIONS_MAX;
+    server.on('drop', () => this.#logger.warn({ servicePort: this.#servicePort }, 'too many connections, one dropped'));
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
