@@ -21,6 +21,8 @@ function refusal(run: () => unknown): string {
   return 'accepted';
 }
 
+const spec = (fields: JsonObject): JsonObject => ({ spec: fields });
+
 /** JSON objects without nulls, which a merge patch cannot make. */
 const json = fc.object({
   maxDepth: 3,
@@ -126,8 +128,20 @@ await t.test('JSON patch', (t) => {
   t.end();
 });
 
+await t.test('patches that would grow without bound or take for ever are bounded', (t) => {
+  const bomb = Array.from({ length: 40 }, (_, i) => ({ op: 'copy', from: '', path: `/c${i}` }));
+  t.match(
+    refusal(() => applyJsonPatch({ a: 'x'.repeat(1000) }, bomb)),
+    /^422 Invalid/,
+  );
+  const many = Array.from({ length: 50_000 }, (_, i) => ({ name: `n${i}`, image: 'x' }));
+  const patch = spec({ containers: many.toReversed(), '$setElementOrder/containers': many.toReversed() });
+  const patched = applyStrategicMergePatch(spec({ containers: many }), patch, 'V1Pod');
+  t.strictSame((patched['spec'] as { containers: object[] }).containers[0], { name: 'n49999', image: 'x' });
+  t.end();
+});
+
 const named = (...names: readonly string[]): { name: string }[] => names.map((name) => ({ name }));
-const spec = (fields: JsonObject): JsonObject => ({ spec: fields });
 
 await t.test('strategic merge patch merges lists by their keys and replaces the others', (t) => {
   const table: readonly (readonly [string, JsonObject, JsonObject, JsonObject])[] = [

@@ -1,10 +1,13 @@
 /** JSON patch (RFC 6902), with upstream's limits and error codes. */
 import jsonpatch, { type Operation } from 'fast-json-patch';
 import { newBadRequest, newStatusError, type StatusError } from '../status.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
+import { cloneJson, isJsonObject, type JsonObject } from './json.ts';
 
 /** A patch with more operations is refused with 413. */
 export const JSON_PATCH_OPERATIONS_MAX = 10_000;
+
+/** Characters of JSON that all `copy` operations of a patch together may add: each can double the document. */
+export const JSON_PATCH_COPIED_MAX = 3 * 1024 * 1024;
 
 /** What upstream answers, whatever does not apply; the cause stays in the log. */
 function newNotApplicable(cause: unknown): StatusError {
@@ -14,6 +17,20 @@ function newNotApplicable(cause: unknown): StatusError {
 
 function goTypeOf(value: unknown): string {
   return isJsonObject(value) ? 'object' : typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
+function applyAll(document: JsonObject, patch: readonly Operation[]): unknown {
+  let patched: unknown = cloneJson(document);
+  let copied = 0;
+  for (const [i, operation] of patch.entries()) {
+    if (operation.op === 'copy') {
+      const source: unknown = jsonpatch.getValueByPointer(patched, operation.from);
+      copied += (JSON.stringify(source) ?? '').length;
+      if (copied > JSON_PATCH_COPIED_MAX) throw new Error(`copies of ${copied} exceed the limit`);
+    }
+    patched = jsonpatch.applyOperation(patched, operation, true, true, true, i).newDocument;
+  }
+  return patched;
 }
 
 /**
@@ -34,7 +51,7 @@ export function applyJsonPatch(document: JsonObject, patch: unknown): JsonObject
     );
   let patched: unknown;
   try {
-    patched = jsonpatch.applyPatch<unknown>(document, patch as unknown as Operation[], true, false).newDocument;
+    patched = applyAll(document, patch as unknown as Operation[]);
   } catch (error) {
     throw newNotApplicable(error);
   }

@@ -10,8 +10,8 @@
 import type { FieldSchema, FieldType } from '../schema.ts';
 import { schemaOf } from '../schemas.ts';
 import { newBadRequest } from '../status.ts';
-import { cloneJson, equalJson, isJsonObject, setOwn, type JsonObject } from './json.ts';
-import { checkSetElementOrder, enforceOrder, type List } from './list-order.ts';
+import { cloneJson, isJsonObject, setOwn, type JsonObject } from './json.ts';
+import { checkSetElementOrder, enforceOrder, identityOf, positionsOf, type List } from './list-order.ts';
 import { newBadFormat, newBadPatchType, newNoMergeKey, newPlainError } from './patch-errors.ts';
 
 const DIRECTIVE = '$patch';
@@ -107,7 +107,7 @@ function newUnknownField(schema: Schema, key: string): Error {
 
 /** Deletes, merges and appends what a patch says of a list of objects. */
 function mergeObjects(original: List, patch: List, items: FieldType, mergeKey: string): List {
-  let list = original;
+  const deleted = new Set<string>();
   let replace = false;
   const changes: JsonObject[] = [];
   for (const element of patch) {
@@ -118,8 +118,9 @@ function mergeObjects(original: List, patch: List, items: FieldType, mergeKey: s
     }
     const directive = element[DIRECTIVE];
     if (directive === 'delete') {
-      if (!Object.hasOwn(element, mergeKey)) throw newNoMergeKey(element, mergeKey);
-      list = list.filter((each) => !isJsonObject(each) || !equalJson(each[mergeKey], element[mergeKey]));
+      const identity = identityOf(element, mergeKey);
+      if (identity === undefined) throw newNoMergeKey(element, mergeKey);
+      deleted.add(identity);
     } else if (directive === 'replace') {
       replace = true;
     } else if (directive === 'merge') {
@@ -128,19 +129,26 @@ function mergeObjects(original: List, patch: List, items: FieldType, mergeKey: s
       throw newBadPatchType(directive, element);
     }
   }
-  if (replace) return changes;
+  if (replace) return withoutDirectives(changes) as List;
+  const list = original.filter((each) => !deleted.has(identityOf(each, mergeKey) ?? ''));
+  const positions = positionsOf(list, mergeKey);
   for (const change of changes) {
-    if (!Object.hasOwn(change, mergeKey)) throw newNoMergeKey(change, mergeKey);
-    const at = list.findIndex((each) => isJsonObject(each) && equalJson(each[mergeKey], change[mergeKey]));
-    const found = list[at];
-    if (isJsonObject(found)) list = list.with(at, mergeMap(found, change, items));
-    else list = [...list, withoutDirectives(change)];
+    const identity = identityOf(change, mergeKey);
+    if (identity === undefined) throw newNoMergeKey(change, mergeKey);
+    const at = positions.get(identity);
+    const found = at === undefined ? undefined : list[at];
+    if (at !== undefined && isJsonObject(found)) {
+      list[at] = mergeMap(found, change, items);
+    } else {
+      positions.set(identity, list.length);
+      list.push(withoutDirectives(change));
+    }
   }
   return list;
 }
 
 function uniqueScalars(list: List): List {
-  return list.filter((each, i) => list.findIndex((other) => equalJson(other, each)) === i);
+  return [...positionsOf(list, '').values()].map((at) => list[at]);
 }
 
 function mergeList(original: List, patch: List, field: FieldSchema | FieldType, mergeKey: string): List {
@@ -161,9 +169,8 @@ function mergeList(original: List, patch: List, field: FieldSchema | FieldType, 
 
 function deleteScalars(original: unknown, values: unknown): unknown {
   if (!Array.isArray(values)) throw newBadFormat('primitive list');
-  return Array.isArray(original)
-    ? original.filter((each) => !values.some((value) => equalJson(each, value)))
-    : original;
+  const deleted = positionsOf(values, '');
+  return Array.isArray(original) ? original.filter((each) => !deleted.has(JSON.stringify(each))) : original;
 }
 
 function mergeValue(original: unknown, change: unknown, field: Schema): unknown {
