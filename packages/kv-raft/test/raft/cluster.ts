@@ -23,6 +23,8 @@ export class Node {
   unpersisted: Ready[] = [];
   /** When off, writes wait for `persist()`. */
   autoPersist = true;
+  /** For a schedule: its disk hangs. */
+  isStalled = false;
   readonly #options: Partial<RaftOptions>;
 
   constructor(id: bigint, disk: NodeDisk, options: Partial<RaftOptions> = {}) {
@@ -105,6 +107,11 @@ export class Node {
     this.raft.compact(appliedIndex);
     this.disk.entries.splice(0, appliedIndex - this.disk.snapshot.index);
     this.disk.snapshot = snapshot;
+  }
+
+  /** The same where writes are not immediate: a snapshot is made only of what is on disk. */
+  compactIfPersisted(): void {
+    if (this.unpersisted.length === 0 && this.raft.appliedIndex > this.disk.snapshot.index) this.compact();
   }
 
   get appliedData(): string[] {

@@ -251,6 +251,9 @@ await t.test('replication', async (t) => {
     cluster.tick(3, 10);
     cluster.elect(2);
     for (let i = 0; i < 50; i++) cluster.propose(2, `kept ${i}`);
+    cluster.raft(2).transferLeader(3n);
+    cluster.settle();
+    t.equal(cluster.raft(3).isLeader, true, 'a leader that begins to probe at the end of a long log');
     cluster.tick(1, 20);
     cluster.isolate();
     cluster.delivered.length = 0;
@@ -258,7 +261,7 @@ await t.test('replication', async (t) => {
     const kept = ['base', ...Array.from({ length: 50 }, (_, i) => `kept ${i}`)];
     for (const id of [1, 2, 3]) t.strictSame(cluster.node(id).appliedData, kept);
     const rejections = cluster.delivered.filter((message) => message.type === 'MsgAppResp' && message.reject);
-    t.ok(rejections.length <= 3, `${rejections.length} rejections`);
+    t.ok(rejections.length > 0 && rejections.length <= 3, `${rejections.length} rejections`);
   });
 
   await t.test('messages to a member are bounded in number and bytes until it answers', async (t) => {
