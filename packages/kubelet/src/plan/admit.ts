@@ -62,7 +62,7 @@ function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
 export function admit(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
   if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: 'Predicate NodeAffinity failed' };
   const allocatable = node.status?.allocatable ?? {};
-  const podsMax = Number(allocatable['pods'] ?? Infinity);
+  const podsMax = allocatable['pods'] === undefined ? Infinity : parseQuantity(allocatable['pods']).value();
   const insufficient = (name: string, numbers: readonly [number, number, number]): Refusal => ({
     reason: `OutOf${name}`,
     message: `Node didn't have enough resource: ${name}, requested: ${numbers[0]}, used: ${numbers[1]}, capacity: ${numbers[2]}`,

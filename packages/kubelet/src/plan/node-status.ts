@@ -1,4 +1,4 @@
-import type { Node, Taint } from '@naru/api';
+import { canonicalQuantity, type Node, type Taint } from '@naru/api';
 import type { Machine, Pressure } from '../node/machine.ts';
 import { jsonEqual } from './json-equal.ts';
 
@@ -53,13 +53,13 @@ export function nodeStatus(facts: NodeFacts, old: NodeStatus | undefined): NodeS
     pods: String(maxPods),
   };
   return {
-    capacity,
-    allocatable: {
+    capacity: canonical(capacity),
+    allocatable: canonical({
       ...capacity,
       // What the default eviction thresholds keep back.
       memory: `${Math.max(0, Math.floor(machine.memoryBytes / 1024) - 100 * 1024)}Ki`,
       'ephemeral-storage': String(Math.floor(machine.ephemeralStorageBytes * 0.9)),
-    },
+    }),
     conditions: conditions(facts).map((condition) => {
       const before = old?.conditions?.find(({ type }) => type === condition.type);
       const lastTransitionTime =
@@ -84,6 +84,11 @@ export function nodeStatus(facts: NodeFacts, old: NodeStatus | undefined): NodeS
       architecture: machine.architecture,
     },
   };
+}
+
+/** As the API writes them, so that an unchanged amount compares equal. */
+function canonical(amounts: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(amounts).map(([name, amount]) => [name, canonicalQuantity(amount)]));
 }
 
 function conditions({ pressure, notReady }: NodeFacts): NodeCondition[] {
