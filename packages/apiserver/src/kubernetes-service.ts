@@ -3,7 +3,9 @@
  * of its own with a lease under `/registry/masterleases/`, so that a server that died disappears when its lease ends.
  */
 import {
+  cloneJson,
   endpoints,
+  equalJson,
   endpointSlices,
   isAlreadyExists,
   isConflict,
@@ -14,7 +16,7 @@ import {
 } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
 import type { EtcdClient } from '@naru/etcd';
-import { isDeepStrictEqual } from 'node:util';
+import { randomUUID } from 'node:crypto';
 import { loopbackContext } from './bootstrap.ts';
 import type { ResourceStack } from './resource-stack.ts';
 import { prefixEnd } from './storage/keys.ts';
@@ -41,6 +43,8 @@ export interface KubernetesServiceOptions {
 export class KubernetesService {
   readonly #options: KubernetesServiceOptions;
   readonly #prefix: string;
+  /** Servers that share an address and a port, by SO_REUSEPORT, are told apart. */
+  readonly #id = randomUUID();
   #lease: bigint | undefined;
 
   constructor(options: KubernetesServiceOptions) {
@@ -73,7 +77,7 @@ export class KubernetesService {
   }
 
   get #ownKey(): string {
-    return `${this.#prefix}${this.#options.address}:${this.#options.port()}`;
+    return `${this.#prefix}${this.#options.address}/${this.#id}`;
   }
 
   async #keepAlive(): Promise<void> {
@@ -89,7 +93,6 @@ export class KubernetesService {
   async #leave(): Promise<void> {
     const { client } = this.#options;
     if (this.#lease === undefined) return;
-    // Two servers may share address and port: the other one puts the key back within its interval.
     await client.leaseRevoke(this.#lease);
     this.#lease = undefined;
     await this.#writeEndpoints(await this.#liveServers());
@@ -179,7 +182,7 @@ export class KubernetesService {
         return;
       }
       const current = registry.cache.parsed(cached);
-      if (fields.every((field) => isDeepStrictEqual(current[field], wanted[field]))) return;
+      if (fields.every((field) => equalJson(current[field], wanted[field]))) return;
       await registry.update(name, '', (old) => withFields(old, wanted, fields), context);
     } catch (error) {
       if (!isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error;
@@ -192,5 +195,5 @@ function withFields(
   wanted: UnstructuredObject,
   fields: readonly string[],
 ): UnstructuredObject {
-  return Object.assign(structuredClone(old), Object.fromEntries(fields.map((field) => [field, wanted[field]])));
+  return Object.assign(cloneJson(old), Object.fromEntries(fields.map((field) => [field, wanted[field]])));
 }

@@ -7,14 +7,19 @@ await runMain({
   name: 'kube-apiserver',
   description: 'Serves the Kubernetes API from an etcd v3 store.',
   flags: apiserverFlags,
-  async start(flags, { logger }) {
+  async start(flags, { logger, signal }) {
     const server = new ApiServer({
       config: await readConfig(flags),
       logger,
       clock: systemClock,
       random: Math.random,
     });
-    await server.start();
+    try {
+      await server.start(signal);
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
     return server;
   },
 });

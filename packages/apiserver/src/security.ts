@@ -34,14 +34,16 @@ export function createAccessControl(options: SecurityOptions): {
     if (known === undefined) throw new UsageError(`--authorization-mode: unknown mode ${JSON.stringify(mode)}`);
     return known satisfies AuthorizationMode;
   });
+  const authorizer = createAuthorizer({ modes });
   const admission = createAdmissionPlugins({
+    authorizer,
     enable: config.enableAdmissionPlugins,
     disable: config.disableAdmissionPlugins,
     mountServiceAccountTokens: config.serviceAccounts.signingKey !== undefined,
     clock,
     random,
   });
-  return { authorizer: createAuthorizer({ modes }), admission };
+  return { authorizer, admission };
 }
 
 export interface Identity {

@@ -1,7 +1,7 @@
 /** Wires the API server: store, caches, registries, security, HTTP. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { builtInResources, services } from '@naru/api';
-import type { Clock, Component, Logger } from '@naru/component';
+import { builtInResources, newStatusError, services } from '@naru/api';
+import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
 import { createBootstrapObjects } from './bootstrap.ts';
@@ -26,6 +26,7 @@ import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
 import { ServedResources } from './server/served-resource.ts';
 import { SubresourceHandler } from './server/subresource-handler.ts';
+import { viewOf } from './server/version-view.ts';
 import { kubernetesVersion, versionDocument } from './server/version.ts';
 
 export interface ApiServerOptions {
@@ -38,11 +39,21 @@ export interface ApiServerOptions {
 /** How often watches that want bookmarks get one. */
 const BOOKMARK_INTERVAL_MS = 60_000;
 
+/** How long a request waits for a server that has just started. */
+const READY_WAIT_MS = 10_000;
+
+function notReady(): Error {
+  return newStatusError('ServiceUnavailable', 'the server is not ready yet, please try again', {
+    retryAfterSeconds: 1,
+  });
+}
+
 /** Everything that has a place in the API: stored kinds and computed ones. */
 function serveResources(stack: ResourceStack, identity: Identity): ServedResources {
   const resources = new ServedResources();
   for (const resource of builtInResources) {
-    const registry = stack.registryOf(resource);
+    const view = viewOf(resource);
+    const registry = stack.registryOf(view?.stored ?? resource);
     const virtual = identity.virtualResources.find((each) => each.resource === resource);
     if (registry === undefined && virtual === undefined) continue;
     const selectable = new Set(['metadata.name', ...Object.keys(registry?.strategy.selectableFields ?? {})]);
@@ -51,6 +62,7 @@ function serveResources(stack: ResourceStack, identity: Identity): ServedResourc
     resources.add({
       resource,
       registry,
+      view,
       virtual,
       virtualSubresources: new Map(own.map((each) => [each.subresource, each])),
       selectable,
@@ -76,6 +88,7 @@ export class ApiServer implements Component {
   /** What runs beside the requests until `#stop`. */
   #running: Promise<void>[] = [];
   #bootstrapped = false;
+  readonly #ready = Promise.withResolvers<void>();
   #port = 0;
 
   constructor(options: ApiServerOptions) {
@@ -100,7 +113,7 @@ export class ApiServer implements Component {
       random,
       eventTtlMs: config.eventTtlMs,
       etcdPrefix: config.etcdPrefix,
-      registrations: builtInResources.filter((each) => each.stored).map(registrationFor),
+      registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
       observers: [authorizer],
@@ -129,6 +142,7 @@ export class ApiServer implements Component {
       metrics: this.#metrics,
       maxRequestsInflight: config.maxRequestsInflight,
       maxMutatingRequestsInflight: config.maxMutatingRequestsInflight,
+      whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
       handleApi: async (request) => await this.#handleApi(request),
       handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
     });
@@ -139,7 +153,7 @@ export class ApiServer implements Component {
   }
 
   /** Listens at once, so that health can be asked; serves the API when the caches are filled. */
-  async start(): Promise<void> {
+  async start(abort?: AbortSignal): Promise<void> {
     const { config, logger, clock } = this.#options;
     const { signal } = this.#stop;
     const background = [
@@ -157,15 +171,40 @@ export class ApiServer implements Component {
     const address = server.address();
     if (typeof address === 'object' && address !== null) this.#port = address.port;
     logger.info({ host: config.bindAddress, port: this.#port, purpose: 'api' }, 'listening');
-    await this.#stack.feed.waitFor(0);
-    await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+    await this.#bootstrap(abort);
     background.push(this.#allocation.repair.run(signal));
-    if (config.reconcilesEndpoints) await this.#joinService(background);
-    this.#bootstrapped = true;
+    if (config.reconcilesEndpoints) background.push(this.#joinService());
     logger.info('ready');
   }
 
-  async #joinService(background: Promise<void>[]): Promise<void> {
+  /** Tries for as long as it takes: the store may start after this server. */
+  async #bootstrap(abort: AbortSignal | undefined): Promise<void> {
+    const { logger, clock } = this.#options;
+    for (let failures = 0; ; failures++) {
+      try {
+        await this.#stack.feed.waitFor(0);
+        await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+        this.#bootstrapped = true;
+        this.#ready.resolve();
+        return;
+      } catch (error) {
+        logger.warn({ err: error }, 'waiting for the store');
+        await clock.sleep(
+          backoffMs(failures, { baseMs: 100, maxMs: 2000 }),
+          abort === undefined ? {} : { signal: abort },
+        );
+      }
+    }
+  }
+
+  /** @throws StatusError ServiceUnavailable when that takes too long. */
+  async #untilReady(): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.clock.after(READY_WAIT_MS, () => late.reject(notReady()));
+    await Promise.race([this.#ready.promise, late.promise]).finally(cancel);
+  }
+
+  async #joinService(): Promise<void> {
     const { config, logger, clock } = this.#options;
     const service = new KubernetesService({
       stack: this.#stack,
@@ -177,8 +216,7 @@ export class ApiServer implements Component {
       port: () => this.#port,
       clusterIp: this.#allocation.kubernetesServiceAddress,
     });
-    await service.reconcile();
-    background.push(service.run(this.#shutdown.signal));
+    await service.run(this.#shutdown.signal);
   }
 
   async #sendBookmarks(signal: AbortSignal): Promise<void> {

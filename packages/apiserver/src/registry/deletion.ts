@@ -3,6 +3,7 @@
  * (k8s.io/apiserver/pkg/registry/rest/delete.go, generic/registry/store.go).
  */
 import {
+  cloneJson,
   formatTime,
   newBadRequest,
   newInvalid,
@@ -62,8 +63,8 @@ export async function deleteObject(
   options: DeleteOptions,
   context: RequestContext,
 ): Promise<DeletionResult> {
-  const step: UpdateStep = async (object) => {
-    const old = structuredClone(object);
+  const step: UpdateStep = async (old) => {
+    const object = cloneJson(old);
     checkPreconditions(registry.resource, object, options.preconditions?.uid, options.preconditions?.resourceVersion);
     const attributes = registry.attributes('DELETE', '', undefined, old, { ...context, options });
     await registry.admit(attributes);

@@ -1,7 +1,8 @@
 /** The generic registry: what create, get, update and patch mean for any kind (k8s.io/apiserver/pkg/registry/generic). */
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import {
+  cloneJson,
+  equalJson,
   formatTime,
   generateName,
   newAlreadyExists,
@@ -43,7 +44,10 @@ export interface WrittenObject {
   readonly bytes: Buffer;
 }
 
-/** What an update turns the stored object into; it may run again on a newer one. `delete` removes it from the store. */
+/**
+ * What an update turns the stored object into; it may run again on a newer one, and must not change the old one. `remove`
+ * takes it out of the store.
+ */
 export type UpdateStep = (
   old: UnstructuredObject,
   stored: StoredValue,
@@ -100,7 +104,7 @@ export class GenericRegistry {
     const generated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
     if (!generated) return await this.#createOnce(object, context);
     for (let tries = 1; ; tries++) {
-      const candidate = tries === GENERATE_NAME_TRIES_MAX ? object : structuredClone(object);
+      const candidate = tries === GENERATE_NAME_TRIES_MAX ? object : cloneJson(object);
       candidate.metadata.name = generateName(metadata.generateName ?? '', this.#options.random);
       const written = await this.#createOnce(candidate, context, tries < GENERATE_NAME_TRIES_MAX);
       if (written !== undefined) return written;
@@ -201,8 +205,8 @@ export class GenericRegistry {
     context: { readonly dryRun: boolean },
     step: UpdateStep,
   ): Promise<(WrittenObject & { readonly removed: boolean }) | { readonly current: StoredValue | undefined }> {
-    const { object, transition, remove = false } = await step(structuredClone(old), stored);
-    if (!remove && isDeepStrictEqual(old, object)) {
+    const { object, transition, remove = false } = await step(old, stored);
+    if (!remove && equalJson(old, object)) {
       await transition?.rollback();
       return { object, bytes: spliceRevision(encodeObject(object), stored.modRevision), removed: false };
     }
@@ -378,7 +382,7 @@ function keepAllButStatus(object: UnstructuredObject, old: UnstructuredObject): 
 function specDiffers(object: UnstructuredObject, old: UnstructuredObject): boolean {
   const { metadata: _a, status: _b, ...rest } = object;
   const { metadata: _c, status: _d, ...oldRest } = old;
-  return !isDeepStrictEqual(rest, oldRest);
+  return !equalJson(rest, oldRest);
 }
 
 const generationGroups: ReadonlySet<string> = new Set([

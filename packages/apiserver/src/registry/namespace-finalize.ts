@@ -1,5 +1,5 @@
 /** namespaces/finalize: the namespace controller takes its finalizer away, and the namespace goes. */
-import type { UnstructuredObject } from '@naru/api';
+import { cloneJson, type UnstructuredObject } from '@naru/api';
 import { checkPreconditions, type GenericRegistry, type WrittenObject } from './generic-registry.ts';
 import type { RequestContext } from './request-context.ts';
 
@@ -13,8 +13,8 @@ export async function finalizeNamespace(
   wanted: UnstructuredObject,
   context: RequestContext,
 ): Promise<WrittenObject> {
-  return await namespaces.guaranteedUpdate('', name, context, async (object) => {
-    const old = structuredClone(object);
+  return await namespaces.guaranteedUpdate('', name, context, async (old) => {
+    const object = cloneJson(old);
     checkPreconditions(namespaces.resource, object, wanted.metadata.uid, wanted.metadata.resourceVersion);
     const finalizers = (wanted as Finalizable).spec?.finalizers ?? [];
     const spec: { finalizers?: string[] } = { ...(object as Finalizable).spec };

@@ -1,5 +1,6 @@
 /** pods/binding: gives a pod its node, once. */
 import {
+  cloneJson,
   fieldRequired,
   fieldNotSupported,
   formatTime,
@@ -36,8 +37,8 @@ export async function bindPod(
   if (kind !== '' && kind !== 'Node') errors.push(fieldNotSupported('target.kind', kind, ['Node', '<empty>']));
   if (node === '') errors.push(fieldRequired('target.name'));
   if (errors.length > 0) throw newInvalid({ group: '', kind: 'Binding' }, name, errors);
-  return await pods.guaranteedUpdate(context.namespace, name, context, async (object) => {
-    const old = structuredClone(object);
+  return await pods.guaranteedUpdate(context.namespace, name, context, async (old) => {
+    const object = cloneJson(old);
     checkPreconditions(pods.resource, object, binding.metadata.uid, binding.metadata.resourceVersion);
     const pod = object as unknown as BoundPod;
     if (object.metadata.deletionTimestamp !== undefined)

@@ -5,6 +5,7 @@ import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { newBadRequest, fieldNotSupported, newInvalid } from '@naru/api';
 import type { MediaType } from './negotiation.ts';
 import type { RequestInfo } from './request-info.ts';
+import type { VersionView } from './version-view.ts';
 
 /** An authenticated and authorized request to the API. */
 export interface ApiRequest {
@@ -22,7 +23,13 @@ export interface ApiRequest {
 
 export type ApiResponse =
   /** One object of a registry's kind, as JSON bytes. */
-  | { readonly type: 'object'; readonly code: number; readonly bytes: Buffer; readonly registry: GenericRegistry }
+  | {
+      readonly type: 'object';
+      readonly code: number;
+      readonly bytes: Buffer;
+      readonly registry: GenericRegistry;
+      readonly view?: VersionView | undefined;
+    }
   /** Anything else: a Status, a Scale, a discovery document. */
   | { readonly type: 'value'; readonly code: number; readonly value: unknown }
   /** The handler has written, or is writing, the response itself. */

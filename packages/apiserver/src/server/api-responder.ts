@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { toStatusError } from '../storage/storage-errors.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import type { MediaType } from './negotiation.ts';
+import { viewBytes } from './version-view.ts';
 import { includeObjectOf, parseCached, partialMetadata, tableOfOne } from './table.ts';
 
 /** Clients that a person looks at: they get indented JSON, as upstream gives them. */
@@ -26,7 +27,9 @@ export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void
     writeBody(response, answer.code, encode(answer.value, mediaType, pretty), mediaType);
     return;
   }
-  const { bytes, registry, code } = answer;
+  const { registry, code, view } = answer;
+  // A Table is the same in every version.
+  const bytes = view === undefined || mediaType.as === 'table' ? answer.bytes : viewBytes(view, answer.bytes);
   if (mediaType.as === 'object' && mediaType.encoding === 'json' && !pretty) {
     writeBody(response, code, bytes, mediaType);
     return;

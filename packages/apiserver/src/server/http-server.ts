@@ -8,6 +8,7 @@ import type { AuthorizationAttributes, Authorizer } from '../authorization/autho
 import { newForbiddenRequest } from '../authorization/forbidden.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { writeApiResponse, writeError } from './api-responder.ts';
+import { impersonatedUser } from './impersonation.ts';
 import { InflightLimits } from './inflight-limits.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { Negotiator } from './negotiation.ts';
@@ -36,6 +37,8 @@ export interface HttpServerOptions {
   readonly metrics: ServerMetrics;
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
+  /** Resolves when the API can be served: before that not even authorization has what it decides from. */
+  readonly whenReady: () => Promise<void> | undefined;
   /** Answers requests to `/api…` and `/apis…`. */
   readonly handleApi: (request: ApiRequest) => Promise<ApiResponse>;
   /** Answers all other paths; false: there is no such path. */
@@ -45,6 +48,10 @@ export interface HttpServerOptions {
     raw: IncomingMessage,
     response: ServerResponse,
   ) => Promise<boolean>;
+}
+
+function isApiPath(path: string): boolean {
+  return /^\/apis?(\/|$)/u.test(path);
 }
 
 /** What the filters found out about a request, by its raw request. */
@@ -158,8 +165,10 @@ class RequestFilters {
       const seconds = (clock.monotonic() - begun) / 1000;
       metrics.finished(info, { code: reply.raw.statusCode, seconds, dryRun, longRunning });
     });
-    const user = await authenticator.authenticate(raw);
-    if (user === undefined) throw newUnauthorized();
+    const caller = await authenticator.authenticate(raw);
+    if (caller === undefined) throw newUnauthorized();
+    if (isApiPath(info.path)) await this.#options.whenReady();
+    const user = impersonatedUser(raw.headers, caller, authorizer) ?? caller;
     const attributes: AuthorizationAttributes = { user, ...info };
     const { decision, reason } = authorizer.authorize(attributes);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
@@ -178,8 +187,11 @@ class RequestFilters {
     void reply.hijack();
     let yaml = false;
     try {
-      if (/^\/apis?(\/|$)/u.test(info.path)) {
-        const mediaType = this.#negotiator.choose(raw.headers.accept);
+      if (isApiPath(info.path)) {
+        // Discovery has forms of its own, and falls back to JSON.
+        const mediaType = info.isResourceRequest
+          ? this.#negotiator.choose(raw.headers.accept)
+          : this.#negotiator.chooseAny(raw.headers.accept);
         yaml = mediaType.encoding === 'yaml';
         const body = request.body instanceof Buffer ? request.body : undefined;
         const api = { info, query, user, raw, response, body, mediaType, nowMs: clock.now(), warnings: [] };

@@ -6,6 +6,7 @@ import { apiVersionOf, type Resource } from '@naru/api';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { TableConvertor } from '../registry/strategy.ts';
 import type { ListResult } from './cache-reads.ts';
+import type { VersionView } from './version-view.ts';
 import { parseCached, partialMetadata, tableHead, tableRow, tableTail, type IncludeObject } from './table.ts';
 
 /** Bytes gathered into one write. */
@@ -61,6 +62,23 @@ function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer): Generator
       yield bytes.subarray(typeMeta.length);
     } else yield bytes;
   }
+}
+
+/** The list in another version than the stored one: each object is converted. */
+export function viewListBody(view: VersionView, result: ListResult): ListBody {
+  const { kind } = view.served;
+  const metadata = JSON.stringify(listMetadata(result));
+  return {
+    head: Buffer.from(
+      `{"kind":"${kind}List","apiVersion":"${apiVersionOf(view.served)}","metadata":${metadata},"items":[`,
+    ),
+    items: joined(result.objects, (object) => {
+      const { kind: _kind, apiVersion: _apiVersion, ...rest } = view.fromStored(parseCached(object.bytes));
+      return rest;
+    }),
+    tail: listTail,
+    length: undefined,
+  };
 }
 
 export function tableListBody(

@@ -33,6 +33,15 @@ export class Negotiator {
     }
     return chosen;
   }
+
+  /** The same, but JSON rather than a refusal. */
+  chooseAny(accept: string | undefined): MediaType {
+    try {
+      return this.choose(accept);
+    } catch {
+      return defaultMediaType;
+    }
+  }
 }
 
 interface AcceptClause {

@@ -3,6 +3,7 @@ import {
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
+  cloneJson,
   newBadRequest,
   patchTypes,
   type UnstructuredObject,
@@ -32,7 +33,7 @@ export function newPatch(
   };
   const apply = applierOf(type, kind);
   parse();
-  return (old) => checkObject(apply(structuredClone(old), parse()), kind, context);
+  return (old) => checkObject(apply(old, parse()), kind, context);
 }
 
 type Apply = (old: UnstructuredObject, patch: unknown) => Record<string, unknown>;
@@ -42,7 +43,8 @@ function applierOf(type: string, kind: BodyKind): Apply {
     case patchTypes.json:
       return applyJsonPatch;
     case patchTypes.merge:
-      return applyMergePatch;
+      // What the patch does not touch would be the old object's own parts, which defaulting may change.
+      return (old, patch) => applyMergePatch(cloneJson(old), patch);
     case patchTypes.strategicMerge:
       return (old, patch) => applyStrategicMergePatch(old, patch, kind.model);
     default:

@@ -11,7 +11,7 @@ import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { builtInSchemas, formatMicroTime, formatTime, parseApiVersion, type ModelSchema } from '@naru/api';
-import type { Field, Root, Type } from 'protobufjs';
+import type * as Protobuf from 'protobufjs';
 
 const magic = Buffer.from('k8s\0');
 const unknownMessage = 'k8s.io.apimachinery.pkg.runtime.Unknown';
@@ -74,7 +74,7 @@ const pointerFields: ReadonlySet<string> = new Set([
 
 /** Reads bodies; the messages are loaded with the first. */
 export class ProtobufReader {
-  #root: Root | undefined;
+  #root: Protobuf.Root | undefined;
   readonly #schemasByName = new Map<string, ModelSchema>();
 
   /** The object as JSON would have it, with its type meta. @throws Error in words for the client. */
@@ -93,9 +93,9 @@ export class ProtobufReader {
     return { kind, apiVersion, ...(this.#struct(type, message) as object) };
   }
 
-  #load(): Root {
+  #load(): Protobuf.Root {
     if (this.#root !== undefined) return this.#root;
-    const protobuf = createRequire(import.meta.url)('protobufjs') as typeof import('protobufjs');
+    const protobuf = createRequire(import.meta.url)('protobufjs') as typeof Protobuf;
     const folder = join(import.meta.dirname, '..', '..', 'proto');
     const root = new protobuf.Root();
     root.resolvePath = (_origin, target) => join(folder, target);
@@ -110,7 +110,7 @@ export class ProtobufReader {
     return root;
   }
 
-  #typeOf(root: Root, apiVersion: string, kind: string): Type {
+  #typeOf(root: Protobuf.Root, apiVersion: string, kind: string): Protobuf.Type {
     const { group, version } = parseApiVersion(apiVersion);
     const name = metaKinds.has(kind)
       ? `${metaPackage}.${kind}`
@@ -123,7 +123,7 @@ export class ProtobufReader {
   }
 
   /** The JSON of a message; undefined: it is as good as absent. */
-  #struct(type: Type, message: Record<string, unknown>): unknown {
+  #struct(type: Protobuf.Type, message: Record<string, unknown>): unknown {
     const special = specialMessages[type.fullName.slice(1)];
     if (special !== undefined) return special(message);
     // `io.k8s.api.core.v1.Pod` is what `k8s.io.api.core.v1.Pod` is called in OpenAPI.
@@ -144,7 +144,7 @@ export class ProtobufReader {
     return json;
   }
 
-  #field(field: Field, value: unknown): unknown {
+  #field(field: Protobuf.Field, value: unknown): unknown {
     if (Array.isArray(value)) return value.map((each: unknown) => this.#value(field, each));
     if (field.map)
       return Object.fromEntries(
@@ -153,10 +153,10 @@ export class ProtobufReader {
     return this.#value(field, value);
   }
 
-  #value(field: Field, value: unknown): unknown {
+  #value(field: Protobuf.Field, value: unknown): unknown {
     const type = field.resolvedType;
     if (type === null || typeof value !== 'object' || value === null) return value;
-    return this.#struct(type as Type, value as Record<string, unknown>);
+    return this.#struct(type as Protobuf.Type, value as Record<string, unknown>);
   }
 }
 

@@ -1,20 +1,34 @@
 /** Requests to resources: finds the registry and does what the verb says. */
-import { statusReasons, type DeleteOptions, type Resource, type Status, type UnstructuredObject } from '@naru/api';
+import {
+  cloneJson,
+  statusReasons,
+  type DeleteOptions,
+  type Resource,
+  type Status,
+  type UnstructuredObject,
+} from '@naru/api';
 import type { Clock } from '@naru/component';
 import type { FrameEncoder } from '../cache/cache-event.ts';
 import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
-import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import type { CacheReads } from './cache-reads.ts';
 import { parseListOptions, parseResourceVersion, booleanOf, integerOf } from './list-options.ts';
-import { metadataListBody, objectListBody, tableListBody, writeList, bufferedList } from './list-response.ts';
+import {
+  metadataListBody,
+  objectListBody,
+  tableListBody,
+  viewListBody,
+  writeList,
+  bufferedList,
+} from './list-response.ts';
 import { decodeObjectBody } from './object-decoder.ts';
 import { parseBody } from './object-body.ts';
 import { newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
-import type { ServedResource, ServedResources } from './served-resource.ts';
+import type { ServedResource, ServedResources, StoredResource } from './served-resource.ts';
 import type { SubresourceHandler } from './subresource-handler.ts';
 import { includeObjectOf, metadataEncoder, tableEncoder } from './table.ts';
+import { viewEncoder } from './version-view.ts';
 import { serveWatch } from './watch-response.ts';
 import { stringify } from 'yaml';
 
@@ -55,23 +69,24 @@ export class ResourceHandler {
     if (served.virtual !== undefined) return await this.#createVirtual(request, served);
     const { registry } = served;
     if (registry === undefined) throw verbNotAllowed();
+    const stored: StoredResource = { ...served, registry };
     switch (info.verb) {
       case 'get':
-        return await this.#get(request, registry);
+        return await this.#get(request, stored);
       case 'list':
-        return await this.#list(request, served, registry);
+        return await this.#list(request, stored);
       case 'watch':
-        return await this.#watch(request, served, registry);
+        return await this.#watch(request, stored);
       case 'create':
-        return await this.#create(request, registry);
+        return await this.#create(request, stored);
       case 'update':
-        return await this.#update(request, registry);
+        return await this.#update(request, stored);
       case 'patch':
-        return await this.#patch(request, registry);
+        return await this.#patch(request, stored);
       case 'delete':
-        return await this.#delete(request, registry);
+        return await this.#delete(request, stored);
       case 'deletecollection':
-        return await this.#deleteCollection(request, served, registry);
+        return await this.#deleteCollection(request, stored);
       default:
         throw verbNotAllowed();
     }
@@ -86,15 +101,17 @@ export class ResourceHandler {
     return { type: 'value', code: 201, value };
   }
 
-  async #get(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #get(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query } = request;
+    const { registry, view } = served;
     const { namespace } = inScope(info, registry.resource);
     await this.#options.reads.waitFor(parseResourceVersion(query.get('resourceVersion') ?? ''));
-    return { type: 'object', code: 200, bytes: registry.get(namespace, info.name).bytes, registry };
+    return { type: 'object', code: 200, bytes: registry.get(namespace, info.name).bytes, registry, view };
   }
 
-  async #list(request: ApiRequest, served: ServedResource, registry: GenericRegistry): Promise<ApiResponse> {
+  async #list(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query, mediaType, response, raw } = request;
+    const { registry, view } = served;
     const options = parseListOptions(query, served.selectable, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
     const result = await this.#options.reads.list(registry.cache, info.namespace, options, selectable);
@@ -103,7 +120,9 @@ export class ResourceHandler {
         ? tableListBody(registry.registration.table, result, includeObjectOf(query), request.nowMs)
         : mediaType.as === 'metadata'
           ? metadataListBody(result)
-          : objectListBody(registry.resource, result);
+          : view === undefined
+            ? objectListBody(registry.resource, result)
+            : viewListBody(view, result);
     if (mediaType.encoding === 'yaml') {
       response.setHeader('content-type', 'application/yaml');
       response.end(stringify(JSON.parse(bufferedList(body).toString())));
@@ -114,17 +133,21 @@ export class ResourceHandler {
     return { type: 'streamed' };
   }
 
-  async #watch(request: ApiRequest, served: ServedResource, registry: GenericRegistry): Promise<ApiResponse> {
+  async #watch(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query, mediaType, response } = request;
+    const { registry, view, resource } = served;
     const { reads, clock, random, minRequestTimeoutMs, shutdown } = this.#options;
     let encoder: FrameEncoder | undefined;
     if (mediaType.as === 'table')
       encoder = tableEncoder(registry.registration.table, includeObjectOf(query), () => clock.now());
     else if (mediaType.as === 'metadata') encoder = metadataEncoder;
+    else if (view !== undefined) encoder = viewEncoder(view);
     await serveWatch(response, reads, {
       cache: registry.cache,
-      resource: registry.resource,
-      namespace: info.namespace,
+      resource,
+      asMetadata: mediaType.as === 'metadata',
+      namespace: resource.namespaced ? info.namespace : '',
+      name: info.name,
       options: parseListOptions(query, served.selectable, { watch: true }),
       triggerFields: served.triggerFields,
       encoder,
@@ -137,20 +160,24 @@ export class ResourceHandler {
     return { type: 'streamed' };
   }
 
-  async #create(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #create(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
+    const { registry, view, resource } = served;
     const context = requestContextOf(request);
     const body = requiredBody(request);
-    const object = decodeObjectBody(body, request.raw.headers['content-type'], registry.resource, context);
-    const { bytes } = await registry.create(object, context);
-    return { type: 'object', code: 201, bytes, registry };
+    const object = decodeObjectBody(body, request.raw.headers['content-type'], resource, context);
+    const { bytes } = await registry.create(view?.toStored(object) ?? object, context);
+    return { type: 'object', code: 201, bytes, registry, view };
   }
 
-  async #update(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #update(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, raw } = request;
-    const context = inScope(requestContextOf(request), registry.resource);
+    const { registry, view, resource } = served;
+    const context = inScope(requestContextOf(request), resource);
     const body = requiredBody(request);
-    const decode = (): UnstructuredObject =>
-      decodeObjectBody(body, raw.headers['content-type'], registry.resource, context);
+    const decode = (): UnstructuredObject => {
+      const object = decodeObjectBody(body, raw.headers['content-type'], resource, context);
+      return view?.toStored(object) ?? object;
+    };
     const object = decode();
     checkName(object, info.name);
     let isFirst = true;
@@ -165,38 +192,40 @@ export class ResourceHandler {
       await this.#options.reads.waitFor(undefined);
       if (registry.cache.get(registry.keyOf(context.namespace, info.name)) === undefined) {
         const { bytes } = await registry.create(make(), context);
-        return { type: 'object', code: 201, bytes, registry };
+        return { type: 'object', code: 201, bytes, registry, view };
       }
     }
     const { bytes } = await registry.update(info.name, '', make, context);
-    return { type: 'object', code: 200, bytes, registry };
+    return { type: 'object', code: 200, bytes, registry, view };
   }
 
-  async #patch(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #patch(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info } = request;
-    const context = inScope(requestContextOf(request), registry.resource);
-    const patch = newPatch(request, registry.resource, context);
-    const { bytes } = await registry.update(info.name, '', (old) => checkName(patch(old), info.name), context);
-    return { type: 'object', code: 200, bytes, registry };
+    const { registry, view, resource } = served;
+    const context = inScope(requestContextOf(request), resource);
+    const patch = newPatch(request, resource, context);
+    const make = (old: UnstructuredObject): UnstructuredObject => {
+      const patched = view === undefined ? patch(old) : view.toStored(patch(view.fromStored(cloneJson(old))));
+      return checkName(patched, info.name);
+    };
+    const { bytes } = await registry.update(info.name, '', make, context);
+    return { type: 'object', code: 200, bytes, registry, view };
   }
 
-  async #delete(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
-    const { resource } = registry;
+  async #delete(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
+    const { registry, view, resource } = served;
     const options = deleteOptionsOf(request);
     const base = inScope(requestContextOf(request), resource);
     const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
     const result = await deleteObject(registry, request.info.name, options, context);
     const code = !result.removed && options.orphanDependents === false ? 202 : 200;
-    if (answersWithObject(resource, result)) return { type: 'object', code, bytes: result.bytes, registry };
+    if (answersWithObject(resource, result)) return { type: 'object', code, bytes: result.bytes, registry, view };
     return { type: 'value', code, value: deletedStatus(resource, result) };
   }
 
-  async #deleteCollection(
-    request: ApiRequest,
-    served: ServedResource,
-    registry: GenericRegistry,
-  ): Promise<ApiResponse> {
+  async #deleteCollection(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query } = request;
+    const { registry } = served;
     const options = deleteOptionsOf(request);
     const base = requestContextOf(request);
     const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };

@@ -1,11 +1,15 @@
 import type { Resource } from '@naru/api';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
+import type { VersionView } from './version-view.ts';
 import type { VirtualResource, VirtualSubresource } from '../registry/virtual-resource.ts';
 
 /** A resource as the server serves it: stored by a registry, or computed. */
 export interface ServedResource {
   readonly resource: Resource;
+  /** Of the version that is stored. */
   readonly registry: GenericRegistry | undefined;
+  /** Set when another version is stored than this one. */
+  readonly view: VersionView | undefined;
   readonly virtual: VirtualResource | undefined;
   readonly virtualSubresources: ReadonlyMap<string, VirtualSubresource>;
   /** Fields that field selectors may name. */
@@ -35,4 +39,9 @@ export class ServedResources {
   all(): IterableIterator<ServedResource> {
     return this.#byPath.values();
   }
+}
+
+/** A stored resource: its registry is there. */
+export interface StoredResource extends ServedResource {
+  readonly registry: GenericRegistry;
 }

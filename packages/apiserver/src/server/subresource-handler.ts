@@ -1,5 +1,5 @@
 /** Requests to subresources. */
-import { type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
+import { cloneJson, type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
 import { deleteObject, validateDeleteOptions } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { finalizeNamespace } from '../registry/namespace-finalize.ts';
@@ -12,7 +12,7 @@ import { decodeObjectBody } from './object-decoder.ts';
 import { newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import { scaleKind, scaleOf, withScale } from './scale.ts';
-import type { ServedResource } from './served-resource.ts';
+import type { ServedResource, StoredResource } from './served-resource.ts';
 
 const created: Status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
 
@@ -41,7 +41,7 @@ export class SubresourceHandler {
     if (served.virtualSubresources.has(info.subresource)) return await this.#createVirtual(request, served, registry);
     switch (info.subresource) {
       case 'status':
-        return await this.#status(request, registry);
+        return await this.#status(request, { ...served, registry });
       case 'scale':
         return await this.#scale(request, registry);
       case 'binding':
@@ -82,18 +82,24 @@ export class SubresourceHandler {
     return registry.get(namespace, request.info.name).bytes;
   }
 
-  async #status(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #status(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, raw } = request;
-    if (info.verb === 'get') return { type: 'object', code: 200, bytes: await this.#read(request, registry), registry };
-    const context = inScope(requestContextOf(request), registry.resource);
-    let make: (old: UnstructuredObject) => UnstructuredObject;
-    if (info.verb === 'patch') make = newPatch(request, registry.resource, context);
+    const { registry, resource, view } = served;
+    if (info.verb === 'get')
+      return { type: 'object', code: 200, bytes: await this.#read(request, registry), registry, view };
+    const context = inScope(requestContextOf(request), resource);
+    let change: (old: UnstructuredObject) => UnstructuredObject;
+    if (info.verb === 'patch') change = newPatch(request, resource, context);
     else {
       const body = requiredBody(request);
-      make = () => decodeObjectBody(body, raw.headers['content-type'], registry.resource, context);
+      change = () => decodeObjectBody(body, raw.headers['content-type'], resource, context);
     }
-    const { bytes } = await registry.update(info.name, 'status', (old) => checkName(make(old), info.name), context);
-    return { type: 'object', code: 200, bytes, registry };
+    const make = (old: UnstructuredObject): UnstructuredObject => {
+      const object = view === undefined ? change(old) : view.toStored(change(view.fromStored(cloneJson(old))));
+      return checkName(object, info.name);
+    };
+    const { bytes } = await registry.update(info.name, 'status', make, context);
+    return { type: 'object', code: 200, bytes, registry, view };
   }
 
   async #scale(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
@@ -113,7 +119,7 @@ export class SubresourceHandler {
           patch === undefined
             ? decodeObjectBody(body, raw.headers['content-type'], scaleKind, context)
             : patch(scaleOf(old));
-        return withScale(structuredClone(old), scale);
+        return withScale(cloneJson(old), scale);
       },
       context,
     );

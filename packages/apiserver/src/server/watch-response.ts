@@ -6,13 +6,18 @@ import { CacheWatcher, errorFrame } from '../cache/cache-watcher.ts';
 import { encodeFrame, type FrameEncoder } from '../cache/cache-event.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
+import type { WatchScope } from '../cache/watcher-index.ts';
 import type { CacheReads } from './cache-reads.ts';
 import { predicateOf, scopeOf, type ListOptions } from './list-options.ts';
 
 export interface WatchRequestOptions {
   readonly cache: WatchCache;
   readonly resource: Resource;
+  /** The client wants metadata only: its bookmarks are of that kind, too. */
+  readonly asMetadata: boolean;
   readonly namespace: string;
+  /** Of the one object to watch; '' for all. */
+  readonly name: string;
   readonly options: ListOptions;
   readonly triggerFields: readonly string[];
   readonly encoder: FrameEncoder | undefined;
@@ -31,7 +36,7 @@ export async function serveWatch(
   reads: CacheReads,
   request: WatchRequestOptions,
 ): Promise<void> {
-  const { cache, resource, namespace, options, clock, shutdown } = request;
+  const { cache, namespace, options, clock, shutdown } = request;
   const { resourceVersion, sendInitialEvents } = options;
   // Without a resourceVersion, or with 0, a watch begins with the objects there are, unless told otherwise.
   const wantsInitial = sendInitialEvents ?? (resourceVersion === undefined || resourceVersion === 0);
@@ -43,8 +48,9 @@ export async function serveWatch(
   response.setHeader('cache-control', 'no-cache, private');
   response.flushHeaders();
 
-  const scope = scopeOf(options, namespace, request.triggerFields);
-  const selects = predicateOf(options, '');
+  const scope: WatchScope =
+    request.name === '' ? scopeOf(options, namespace, request.triggerFields) : { namespace, name: request.name };
+  const selects = predicateOf(options, request.name);
   const matches =
     scope.trigger === undefined || namespace === ''
       ? selects
@@ -57,7 +63,7 @@ export async function serveWatch(
     output: response,
     matches,
     encoder: request.encoder,
-    bookmark: options.allowWatchBookmarks ? bookmarkEncoder(resource) : undefined,
+    bookmark: options.allowWatchBookmarks ? bookmarkEncoder(request) : undefined,
     onEnd: () => {
       cancelTimeout();
       shutdown.removeEventListener('abort', onShutdown);
@@ -79,14 +85,20 @@ export async function serveWatch(
   }
 }
 
-function bookmarkEncoder(resource: Resource): (revision: number, initialEventsEnd: boolean) => Buffer {
+function bookmarkEncoder({
+  resource,
+  asMetadata,
+}: WatchRequestOptions): (revision: number, initialEventsEnd: boolean) => Buffer {
   return (revision, initialEventsEnd) => {
     const metadata = {
       resourceVersion: String(revision),
       creationTimestamp: null,
       ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
     };
-    const object = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata };
+    const typeMeta = asMetadata
+      ? { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1' }
+      : { kind: resource.kind, apiVersion: apiVersionOf(resource) };
+    const object = { ...typeMeta, metadata };
     return encodeFrame('BOOKMARK', Buffer.from(JSON.stringify(object)));
   };
 }
