@@ -1,3 +1,5 @@
+import type { Cancel, Clock } from '@naru/component';
+
 /** Deadlines are this coarse: requests that begin within one slice share a signal, and with it one timer. */
 const SLICE_MS = 250;
 
@@ -5,31 +7,32 @@ const SLICE_MS = 250;
 export class Deadlines implements Disposable {
   readonly #timeoutMs: number;
   readonly #reason: () => Error;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #clock: Clock;
+  readonly #timers = new Set<Cancel>();
   #current: { readonly signal: AbortSignal; readonly until: number } | undefined;
 
-  constructor(options: { readonly timeoutMs: number; readonly reason: () => Error }) {
+  constructor(options: { readonly clock: Clock; readonly timeoutMs: number; readonly reason: () => Error }) {
+    this.#clock = options.clock;
     this.#timeoutMs = options.timeoutMs;
     this.#reason = options.reason;
   }
 
   /** A signal that aborts after the timeout, or up to 250 ms earlier. */
   signal(): AbortSignal {
-    const now = performance.now();
+    const now = this.#clock.monotonic();
     if (this.#current !== undefined && now < this.#current.until) return this.#current.signal;
     const controller = new AbortController();
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    const cancel = this.#clock.after(this.#timeoutMs, () => {
+      this.#timers.delete(cancel);
       controller.abort(this.#reason());
-    }, this.#timeoutMs);
-    timer.unref();
-    this.#timers.add(timer);
+    });
+    this.#timers.add(cancel);
     this.#current = { signal: controller.signal, until: now + SLICE_MS };
     return controller.signal;
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const cancel of this.#timers) cancel();
     this.#timers.clear();
   }
 }

@@ -9,7 +9,8 @@ import {
   type LeaseRevokeResponse,
   type LeaseTimeToLiveResponse,
 } from '@naru/etcd';
-import type { Logger } from '@naru/component';
+import type { Cancel, Clock, Logger } from '@naru/component';
+import { every } from './every.ts';
 import type { Proposer } from './proposer.ts';
 import type { KvStateMachine } from './state-machine.ts';
 
@@ -23,23 +24,23 @@ const EXPIRY_BATCH = 500;
 export class LeaseServer implements Disposable {
   readonly #proposer: Proposer;
   readonly #machine: KvStateMachine;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #ttlMin: number;
   readonly #logger: Logger;
-  #timer: NodeJS.Timeout | undefined;
+  #cancel: Cancel | undefined;
   #revoking = false;
 
   constructor(options: {
     readonly proposer: Proposer;
     readonly machine: KvStateMachine;
-    readonly now: () => number;
+    readonly clock: Clock;
     /** Seconds: a lease must outlive an election. */
     readonly ttlMin: number;
     readonly logger: Logger;
   }) {
     this.#proposer = options.proposer;
     this.#machine = options.machine;
-    this.#now = options.now;
+    this.#clock = options.clock;
     this.#ttlMin = options.ttlMin;
     this.#logger = options.logger;
   }
@@ -74,7 +75,7 @@ export class LeaseServer implements Disposable {
     return {
       header,
       id,
-      ttl: Math.floor((leaseClock.remainingMs(id, this.#now()) ?? 0) / 1000),
+      ttl: Math.floor((leaseClock.remainingMs(id, this.#clock.monotonic()) ?? 0) / 1000),
       grantedTtl: lease.ttl,
       keys: keys.map((key) => Buffer.from(key, 'latin1')),
     };
@@ -88,19 +89,19 @@ export class LeaseServer implements Disposable {
 
   /** Expiry runs on the leader only. */
   leadershipChanged(leading: boolean): void {
-    clearInterval(this.#timer);
-    this.#timer = leading ? setInterval(() => void this.#expire(), EXPIRY_CHECK_MS).unref() : undefined;
+    this.#cancel?.();
+    this.#cancel = leading ? every(this.#clock, EXPIRY_CHECK_MS, () => void this.#expire()) : undefined;
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#cancel?.();
   }
 
   async #expire(): Promise<void> {
     if (this.#revoking) return;
     this.#revoking = true;
     try {
-      const ids = this.#machine.leaseClock.expired(this.#now(), EXPIRY_BATCH);
+      const ids = this.#machine.leaseClock.expired(this.#clock.monotonic(), EXPIRY_BATCH);
       await Promise.all(
         ids.map(async (id) => {
           try {

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '@naru/component';
 import { EtcdError, type ResponseHeader, type ServerErrorCode } from '@naru/etcd';
 import { ConsensusError, type Consensus, type ConsensusErrorCode } from '../consensus.ts';
 import { CommandEncoder, type Command } from '../mvcc/command.ts';
@@ -23,6 +23,7 @@ export interface ProposerOptions {
   readonly requestTimeoutMs: number;
   /** Larger commands are refused. */
   readonly requestBytesMax: number;
+  readonly clock: Clock;
 }
 
 export type Applied = Exclude<CommandResult, { readonly type: 'error' }>;
@@ -33,13 +34,16 @@ export class Proposer implements Disposable {
   readonly #deadlines: Deadlines;
   readonly #encoder = new CommandEncoder();
   readonly #requestBytesMax: number;
+  readonly #clock: Clock;
   pending = 0;
   failed = 0;
 
   constructor(options: ProposerOptions) {
     this.#consensus = options.consensus;
     this.#requestBytesMax = options.requestBytesMax;
+    this.#clock = options.clock;
     this.#deadlines = new Deadlines({
+      clock: options.clock,
       timeoutMs: options.requestTimeoutMs,
       reason: () => new ConsensusError('timeout'),
     });
@@ -90,7 +94,7 @@ export class Proposer implements Disposable {
         if (!(error instanceof ConsensusError)) throw error;
         if (error.code !== 'no-leader' || signal.aborted)
           throw new EtcdError(serverCodes[error.code], { cause: error });
-        await delay(NO_LEADER_RETRY_MS);
+        await this.#clock.sleep(NO_LEADER_RETRY_MS);
         if (signal.aborted) throw new EtcdError('noLeader', { cause: error });
       }
     }

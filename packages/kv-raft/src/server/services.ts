@@ -1,9 +1,10 @@
-import type { Clock, Logger } from '@naru/component';
+import type { Cancel, Clock, Logger } from '@naru/component';
 import type { Consensus } from '../consensus.ts';
 import type { Version } from '../mvcc/version.ts';
 import { WatchHub } from '../watch/watch-hub.ts';
 import { AutoCompactor, type AutoCompaction } from './auto-compactor.ts';
 import { Compactor } from './compactor.ts';
+import { every } from './every.ts';
 import { KvServer } from './kv-server.ts';
 import { LeaseServer } from './lease-server.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
@@ -71,7 +72,7 @@ export class Services implements Disposable {
   readonly maintenance: MaintenanceServer;
   readonly metrics: Metrics;
   readonly #autoCompactor: AutoCompactor | undefined;
-  readonly #housekeeping: NodeJS.Timeout;
+  readonly #cancelHousekeeping: Cancel;
 
   constructor(replica: Replica, consensus: Consensus<CommandResult>, options: ServicesOptions) {
     const { machine, hub, compactor } = replica;
@@ -81,6 +82,7 @@ export class Services implements Disposable {
       consensus,
       requestTimeoutMs: REQUEST_TIMEOUT_BASE_MS + 2 * options.electionTimeoutMs,
       requestBytesMax: options.requestBytesMax,
+      clock,
     });
     const { memberId } = consensus.status();
     const quota = new Quota({ bytesMax: options.quotaBackendBytes, proposer, machine, memberId });
@@ -96,7 +98,7 @@ export class Services implements Disposable {
     this.lease = new LeaseServer({
       proposer,
       machine,
-      now: () => clock.monotonic(),
+      clock,
       ttlMin: Math.ceil((1.5 * options.electionTimeoutMs) / 1000),
       logger,
     });
@@ -109,14 +111,14 @@ export class Services implements Disposable {
     }
     replica.onLeadershipChanged = (term) => this.#leadershipChanged(term);
     if (consensus.isLeader) this.#leadershipChanged(consensus.status().term);
-    this.#housekeeping = setInterval(() => {
+    this.#cancelHousekeeping = every(clock, HOUSEKEEPING_MS, () => {
       hub.notifyProgress();
       quota.lift().catch((error: unknown) => logger.warn({ err: error }, 'lifting the quota alarm failed'));
-    }, HOUSEKEEPING_MS).unref();
+    });
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#housekeeping);
+    this.#cancelHousekeeping();
     this.lease[Symbol.dispose]();
     this.#autoCompactor?.[Symbol.dispose]();
     this.replica[Symbol.dispose]();
