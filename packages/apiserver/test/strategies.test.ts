@@ -161,7 +161,7 @@ void t.test('pull policy follows the tag, QoS the resources', async (t) => {
     ['nginx:1.2', 'IfNotPresent'],
     ['host:5000/nginx', 'Always'],
     ['nginx@sha256:abc', 'IfNotPresent'],
-  ]) {
+  ] as const) {
     const { object } = create('Pod', pod({}, { image }));
     t.equal((spec(object)['containers'] as Json[])[0]?.['imagePullPolicy'], policy, image);
   }
@@ -618,7 +618,8 @@ void t.test('updates change what upstream lets them change', async (t) => {
       ['spec.completions: Invalid value: 2: field is immutable'],
     ],
   ];
-  for (const [kind, fields, change, wanted] of cases) t.same(update(kind, fields, change), wanted, `${kind} ${change}`);
+  for (const [kind, fields, change, wanted] of cases)
+    t.same(update(kind, fields, change), wanted, `${kind} ${change.toString()}`);
 });
 
 void t.test('an update of a service keeps what was allocated and drops what its new type has no use for', async (t) => {

@@ -1,9 +1,12 @@
 import { UsageError, type Clock } from '@naru/component';
 import type { AdmissionPlugin } from './admission.ts';
+import type { ObservingAuthorizer } from '../authorization/cluster-authorizer.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
+import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { priority } from './priority.ts';
+import { rbacEscalation } from './rbac-escalation.ts';
 import { serviceAccountPlugin } from './service-account.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 
@@ -14,6 +17,8 @@ export interface AdmissionOptions {
   readonly disable?: readonly string[];
   /** Whether pods get their ServiceAccount's token mounted; needs a signing key. Default true. */
   readonly mountServiceAccountTokens?: boolean;
+  /** Checks that nobody grants what they do not have; without it nobody is checked. */
+  readonly authorizer?: ObservingAuthorizer;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -39,7 +44,6 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'ExtendedResourceToleration',
   'ImagePolicyWebhook',
   'LimitPodHardAntiAffinityTopology',
-  'LimitRanger',
   'MutatingAdmissionPolicy',
   'MutatingAdmissionWebhook',
   'NamespaceAutoProvision',
@@ -61,6 +65,7 @@ const otherPlugins: ReadonlySet<string> = new Set([
 function allPlugins({ mountServiceAccountTokens = true, clock, random }: AdmissionOptions): readonly Entry[] {
   return [
     { plugin: namespaceLifecycle, isDefault: true },
+    { plugin: limitRanger, isDefault: true },
     { plugin: serviceAccountPlugin({ mountTokens: mountServiceAccountTokens, clock, random }), isDefault: true },
     { plugin: nodeRestriction, isDefault: true },
     { plugin: taintNodesByCondition, isDefault: true },
@@ -90,7 +95,9 @@ export function createAdmissionPlugins(options: AdmissionOptions): readonly Admi
         `${JSON.stringify(name)} in enable-admission-plugins and disable-admission-plugins overlapped`,
       );
   }
-  return all
-    .filter(({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name))
-    .map(({ plugin }) => plugin);
+  const on = all.filter(
+    ({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name),
+  );
+  const checks = options.authorizer === undefined ? [] : [rbacEscalation(options.authorizer)];
+  return [...on.map(({ plugin }) => plugin), ...checks];
 }
