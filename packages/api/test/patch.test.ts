@@ -134,10 +134,10 @@ await t.test('patches that would grow without bound or take for ever are bounded
     refusal(() => applyJsonPatch({ a: 'x'.repeat(1000) }, bomb)),
     /^422 Invalid/,
   );
-  const many = Array.from({ length: 50_000 }, (_, i) => ({ name: `n${i}`, image: 'x' }));
+  const many = Array.from({ length: 20_000 }, (_, i) => ({ name: `n${i}`, image: 'x' }));
   const patch = spec({ containers: many.toReversed(), '$setElementOrder/containers': many.toReversed() });
   const patched = applyStrategicMergePatch(spec({ containers: many }), patch, 'V1Pod');
-  t.strictSame((patched['spec'] as { containers: object[] }).containers[0], { name: 'n49999', image: 'x' });
+  t.strictSame((patched['spec'] as { containers: object[] }).containers[0], { name: 'n19999', image: 'x' });
   t.end();
 });
 
