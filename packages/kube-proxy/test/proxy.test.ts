@@ -278,13 +278,15 @@ await t.test('UDP: answers find their clients, refused endpoints are left', asyn
     socket.on('message', (message) => answers.push(String(message)));
     socket.on('error', () => undefined);
     return {
-      ask: async (text: string): Promise<string> =>
-        (await eventually(async () => {
-          answers.length = 0;
+      /** Datagrams may be lost, and sockets not be there yet, so it asks until it is answered. */
+      ask: async (text: string): Promise<string> => {
+        answers.length = 0;
+        const answer = await eventually(() => {
           socket.send(text, 24150, cluster.clusterIP);
-          await new Promise((resolve) => setTimeout(resolve, 20));
           return answers.find((each) => each.endsWith(`:${text}`)) ?? false;
-        })) as string,
+        });
+        return String(answer);
+      },
     };
   };
   const [one, two] = [newClient(), newClient()];

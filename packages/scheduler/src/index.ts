@@ -1,2 +1,2 @@
-export { defaultConfig, parseConfig, type SchedulerConfig } from './config.ts';
+export { defaultConfig, parseConfig, type SchedulerConfig } from './config/config.ts';
 export { startScheduler, type ServerOptions } from './server.ts';

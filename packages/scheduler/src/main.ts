@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { loadKubeconfig } from '@naru/client';
 import { runMain, UsageError, type FlagTable } from '@naru/component';
-import { defaultConfig, parseConfig, type SchedulerConfig } from './config.ts';
+import { defaultConfig, parseConfig, type SchedulerConfig } from './config/config.ts';
 import { startScheduler } from './server.ts';
 
 const flags = {
@@ -13,20 +13,16 @@ const flags = {
     default: '127.0.0.1:10259',
     description: 'HOST:PORT of /healthz, /livez, /readyz and /metrics; empty: none.',
   },
-  'leader-elect': { type: 'boolean', default: true, description: 'Place pods only while holding the Lease.' },
+  // Without defaults of their own: what is not given here is taken from the configuration file, then upstream's default.
+  'leader-elect': { type: 'boolean', description: 'Place pods only while holding the Lease (default true).' },
   'leader-elect-lease-duration': {
     type: 'duration',
-    default: 15_000,
-    description: 'How long others wait for a leader that is silent.',
+    description: 'How long others wait for a leader that is silent (default 15s).',
   },
-  'leader-elect-renew-deadline': {
-    type: 'duration',
-    default: 10_000,
-    description: 'How long the leader tries to renew.',
-  },
-  'leader-elect-retry-period': { type: 'duration', default: 2000, description: 'Time between two tries.' },
-  'leader-elect-resource-name': { type: 'string', default: 'kube-scheduler', description: "The Lease's name." },
-  'leader-elect-resource-namespace': { type: 'string', default: 'kube-system', description: "The Lease's namespace." },
+  'leader-elect-renew-deadline': { type: 'duration', description: 'How long the leader tries to renew (default 10s).' },
+  'leader-elect-retry-period': { type: 'duration', description: 'Time between two tries (default 2s).' },
+  'leader-elect-resource-name': { type: 'string', description: "The Lease's name (default kube-scheduler)." },
+  'leader-elect-resource-namespace': { type: 'string', description: "The Lease's namespace (default kube-system)." },
 } as const satisfies FlagTable;
 
 /** Host and port of `HOST:PORT`, with an IPv6 host in brackets. */
@@ -54,17 +50,16 @@ await runMain({
   description: 'Watches for pods without a node, and finds one for each.',
   flags,
   async start(values, { logger, signal }) {
-    const fromFile = await readConfig(values.config);
-    // As upstream: a config file, when there is one, is the only source of what it can say.
-    const config: SchedulerConfig = fromFile ?? {
-      ...defaultConfig(),
+    const fromFile = (await readConfig(values.config)) ?? defaultConfig();
+    const config: SchedulerConfig = {
+      ...fromFile,
       leaderElection: {
-        leaderElect: values['leader-elect'],
-        leaseDurationMs: values['leader-elect-lease-duration'],
-        renewDeadlineMs: values['leader-elect-renew-deadline'],
-        retryPeriodMs: values['leader-elect-retry-period'],
-        resourceName: values['leader-elect-resource-name'],
-        resourceNamespace: values['leader-elect-resource-namespace'],
+        leaderElect: values['leader-elect'] ?? fromFile.leaderElection.leaderElect,
+        leaseDurationMs: values['leader-elect-lease-duration'] ?? fromFile.leaderElection.leaseDurationMs,
+        renewDeadlineMs: values['leader-elect-renew-deadline'] ?? fromFile.leaderElection.renewDeadlineMs,
+        retryPeriodMs: values['leader-elect-retry-period'] ?? fromFile.leaderElection.retryPeriodMs,
+        resourceName: values['leader-elect-resource-name'] ?? fromFile.leaderElection.resourceName,
+        resourceNamespace: values['leader-elect-resource-namespace'] ?? fromFile.leaderElection.resourceNamespace,
       },
     };
     const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = config.leaderElection;

@@ -15,6 +15,7 @@ export class SchedulerMetrics {
   readonly podAttempts: Histogram;
   readonly preemptionAttempts: Counter;
   readonly preemptionVictims: Histogram;
+  readonly queueIncomingPods: Counter<'queue' | 'event'>;
   readonly pendingPods: Gauge<'queue'>;
   readonly cacheSize: Gauge<'type'>;
 
@@ -67,6 +68,12 @@ export class SchedulerMetrics {
       name: 'scheduler_preemption_victims',
       help: 'Number of selected preemption victims.',
       buckets: [1, 2, 4, 8, 16, 32, 64],
+      registers,
+    });
+    this.queueIncomingPods = new Counter({
+      name: 'scheduler_queue_incoming_pods_total',
+      help: 'Pods added to the queues, by queue and event.',
+      labelNames: ['queue', 'event'],
       registers,
     });
     this.pendingPods = newGauge(

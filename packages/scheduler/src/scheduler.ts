@@ -168,7 +168,7 @@ export class Scheduler implements AsyncDisposable {
     const { info } = queued;
     let postFilterMessage = '';
     let nominatedNodeName: string | undefined;
-    if (diagnosis.numAllNodes > 0) {
+    if (diagnosis.numAllNodes > 0 && framework.profile.preempts) {
       metrics.preemptionAttempts.inc();
       const preemption = preempt(framework, info, diagnosis, state.cache, state.disruptionBudgets());
       if (preemption.kind === 'nominated') {

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { EventRecorder, LeaderElector, RestClient, SharedInformerFactory, type RestClientOptions } from '@naru/client';
 import { HealthServer, systemClock, type Clock, type Component, type Logger } from '@naru/component';
 import { ClusterState } from './cluster-state.ts';
-import { DEFAULT_SCHEDULER_NAME, type LeaderElectionConfig, type SchedulerConfig } from './config.ts';
+import { DEFAULT_SCHEDULER_NAME, type LeaderElectionConfig, type SchedulerConfig } from './config/config.ts';
 import { Framework } from './framework/framework.ts';
 import { SchedulerMetrics } from './metrics.ts';
 import { Nominator } from './nominator.ts';
@@ -91,6 +91,7 @@ function assemble(parts: Parts, cleanup: AsyncDisposableStack): { scheduler: Sch
       maxBackoffMs: config.podMaxBackoffMs,
       plugins: [...plugins.values()],
       onReady: () => scheduler.wake(),
+      onIncoming: (queue, event) => metrics.queueIncomingPods.inc({ queue, event }),
     }),
   );
   const metrics = new SchedulerMetrics(registry, {

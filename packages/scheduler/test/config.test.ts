@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { defaultConfig, parseConfig } from '../src/config.ts';
+import { defaultConfig, parseConfig } from '../src/config/config.ts';
 
 const head = 'apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n';
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
@@ -68,6 +68,28 @@ profiles:
   t.end();
 });
 
+await t.test('preemption, pod affinity and balancing can be configured, and absent plugins be disabled', (t) => {
+  const config = parseConfig(`${head}
+profiles:
+  - plugins:
+      postFilter: { disabled: [{ name: DefaultPreemption }] }
+      filter: { disabled: [{ name: VolumeBinding }, { name: NodeVolumeLimits }] }
+      score: { disabled: [{ name: '*' }], enabled: [{ name: ImageLocality, weight: 5 }] }
+    pluginConfig:
+      - { name: InterPodAffinity, args: { hardPodAffinityWeight: 0 } }
+      - { name: NodeResourcesBalancedAllocation, args: { resources: [{ name: cpu }, { name: example.com/gpu }] } }
+`);
+  const [profile] = config.profiles;
+  t.equal(profile?.preempts, false);
+  t.equal(profile?.filters.length, 8);
+  t.same(
+    profile?.scorers.map(({ plugin, weight }) => `${plugin.name}=${weight}`),
+    ['ImageLocality=5'],
+  );
+  t.equal(defaultConfig().profiles[0]?.preempts, true);
+  t.end();
+});
+
 await t.test('what is wrong is named', (t) => {
   const cases: readonly [string, string, RegExp][] = [
     ['an unknown field', `${head}leaderElecton: {}`, /unknown field "leaderElecton"/u],
@@ -90,6 +112,26 @@ await t.test('what is wrong is named', (t) => {
       /plugin "Nope" does not exist/u,
     ],
     ['two profiles of one name', `${head}profiles: [{}, {}]`, /schedulerName: Duplicate value/u],
+    [
+      'a plugin that is absent',
+      `${head}profiles: [{ plugins: { filter: { enabled: [{ name: VolumeBinding }] } } }]`,
+      /profiles\[0\]\.plugins\.filter: plugin "VolumeBinding" does not exist/u,
+    ],
+    [
+      'arguments of a plugin',
+      `${head}profiles: [{ pluginConfig: [{ name: InterPodAffinity, args: { weight: 1 } }] }]`,
+      /unknown field "profiles\[0\]\.pluginConfig\[0\]\.args\.weight"/u,
+    ],
+    [
+      'a value out of range',
+      `${head}profiles: [{ pluginConfig: [{ name: InterPodAffinity, args: { hardPodAffinityWeight: 101 } }] }]`,
+      /hardPodAffinityWeight: not in valid range/u,
+    ],
+    [
+      'a default constraint',
+      `${head}profiles: [{ pluginConfig: [{ name: PodTopologySpread, args: { defaultingType: List, defaultConstraints: [{ maxSkew: 0 }] } }] }]`,
+      /defaultConstraints\[0\]\.maxSkew/u,
+    ],
     ['no YAML', `${head}a: [`, /^--config: /u],
     ['a list', '[]', /must be an object/u],
   ];

@@ -82,6 +82,7 @@ export function newProfile(options: PluginOptions & Partial<Profile> = {}): Prof
   return {
     schedulerName: 'default-scheduler',
     percentageOfNodesToScore: 0,
+    preempts: true,
     filters: plugins.filter(({ filter }) => filter !== undefined),
     scorers: plugins
       .filter(({ score }) => score !== undefined)

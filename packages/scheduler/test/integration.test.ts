@@ -120,6 +120,15 @@ await t.test('a pod that goes makes room for one that waits', async (t) => {
   t.equal(await nodeOf('p3'), freed);
 });
 
+await t.test('a pod that has ended makes room too', async (t) => {
+  await createPod({ name: 'p4', requests: { cpu: '900m' } });
+  await eventually(async () => (await conditionOf('p4'))?.status === 'False');
+  const freed = await nodeOf('p2');
+  await client.patch(pods, 'p2', 'merge', { status: { phase: 'Succeeded' } }, { namespace, subresource: 'status' });
+  t.equal(await nodeOf('p4'), freed);
+  await client.delete(pods, 'p2', { namespace, body: { gracePeriodSeconds: 0 } });
+});
+
 await t.test('a more important pod takes the place of another', async (t) => {
   await client.create(priorityClasses, {
     apiVersion: 'scheduling.k8s.io/v1',
@@ -147,7 +156,7 @@ await t.test('health, metrics, and an orderly end that gives the Lease back', as
   const ready = await fetch(`http://127.0.0.1:${scheduler.port}/readyz`);
   t.equal(ready.status, 200);
   const metrics = await (await fetch(`http://127.0.0.1:${scheduler.port}/metrics`)).text();
-  t.match(metrics, /^scheduler_schedule_attempts_total\{result="scheduled",profile="default-scheduler"\} 4$/mu);
+  t.match(metrics, /^scheduler_schedule_attempts_total\{result="scheduled",profile="default-scheduler"\} 5$/mu);
   t.match(metrics, /^scheduler_pending_pods\{queue="active"\} 0$/mu);
   scheduler.child.kill('SIGTERM');
   t.equal(await scheduler.exited, 0);

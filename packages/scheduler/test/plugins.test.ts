@@ -1,4 +1,5 @@
 import t from 'tap';
+import { PodCounterIndex } from '../src/cache/pod-counter-index.ts';
 import type { Plugin, Rejection } from '../src/framework/plugin.ts';
 import { podRequests } from '../src/framework/resources.ts';
 import { imageLocality } from '../src/plugins/image-locality.ts';
@@ -340,7 +341,7 @@ await t.test('InterPodAffinity filters in both directions', (t) => {
     spec: { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms as never } } },
   });
   const verdicts = (pod: PodShorthand, ...existing: PodShorthand[]) =>
-    reasonOf(filterAll(interPodAffinity, { nodes: zones, existing, pod }));
+    reasonOf(filterAll(interPodAffinity(), { nodes: zones, existing, pod }));
   const no = "node(s) didn't match pod affinity rules";
   const noAnti = "node(s) didn't match pod anti-affinity rules";
   const noExisting = "node(s) didn't satisfy existing pods anti-affinity rules";
@@ -379,14 +380,19 @@ await t.test('InterPodAffinity scores by preferred terms of both sides', (t) => 
   const repelled = {
     spec: { affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: preferred(10) } } },
   };
-  t.same(scoreAll(interPodAffinity, { nodes: zones, existing, pod: attracted }), { a: 100, b: 100, x: 0, none: 0 });
-  t.same(scoreAll(interPodAffinity, { nodes: zones, existing, pod: repelled }), { a: 0, b: 0, x: 100, none: 100 });
+  t.same(scoreAll(interPodAffinity(), { nodes: zones, existing, pod: attracted }), { a: 100, b: 100, x: 0, none: 0 });
+  t.same(scoreAll(interPodAffinity(), { nodes: zones, existing, pod: repelled }), { a: 0, b: 0, x: 100, none: 100 });
   t.same(
-    scoreAll(interPodAffinity, { nodes: zones, existing: [{ nodeName: 'x', ...attracted }], pod: { labels: app } }),
+    scoreAll(interPodAffinity(), { nodes: zones, existing: [{ nodeName: 'x', ...attracted }], pod: { labels: app } }),
     { a: 0, b: 0, x: 100, none: 0 },
     'pods on nodes draw others',
   );
-  t.equal(scoreAll(interPodAffinity, { nodes: zones, existing, pod: {} }), undefined);
+  const ignoring = interPodAffinity({ hardPodAffinityWeight: 1, ignorePreferredTermsOfExistingPods: true });
+  t.equal(
+    scoreAll(ignoring, { nodes: zones, existing: [{ nodeName: 'x', ...attracted }], pod: { labels: app } }),
+    undefined,
+  );
+  t.equal(scoreAll(interPodAffinity(), { nodes: zones, existing, pod: {} }), undefined);
   t.end();
 });
 
@@ -415,5 +421,29 @@ await t.test('counters follow pods that come, change and go', (t) => {
   );
   cache.removePod(two.uid);
   t.equal(cache.node('b'), undefined, 'a node that is gone is forgotten with its last pod');
+  t.end();
+});
+
+await t.test('of too many counters the one asked longest ago is dropped, and counted anew when asked again', (t) => {
+  const index = new PodCounterIndex();
+  const pod = infoOf({ labels: app });
+  let walks = 0;
+  const counts = (key: string): number => {
+    const query = { key, namespace: 'default', matches: () => true };
+    const walk = (): [typeof pod, string][] => {
+      walks++;
+      return [[pod, 'a']];
+    };
+    return index.counts(query, walk).get('a') ?? 0;
+  };
+  for (let i = 0; i < 512; i++) counts(`q${i}`);
+  t.equal(walks, 512);
+  t.equal(counts('q0'), 1);
+  t.equal(walks, 512, 'known');
+  counts('one more');
+  t.equal(counts('q0'), 1);
+  t.equal(walks, 513, 'q0 was used since');
+  t.equal(counts('q1'), 1);
+  t.equal(walks, 514, 'q1 made room');
   t.end();
 });

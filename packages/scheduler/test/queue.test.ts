@@ -3,6 +3,7 @@ import t from 'tap';
 import type { ClusterEvent } from '../src/framework/cluster-event.ts';
 import { defaultPlugins } from '../src/plugins/default-plugins.ts';
 import { SchedulingQueue } from '../src/queue/scheduling-queue.ts';
+import { TaskPool } from '../src/task-pool.ts';
 import { infoOf, newNode, type PodShorthand } from './fixtures.ts';
 
 function newQueue() {
@@ -139,4 +140,30 @@ await t.test('a pod that was re-added while it was popped is not queued twice', 
   queue.add(infoOf({ name: 'p', labels: { v: '2' } }));
   if (queued !== undefined) queue.addUnschedulable(queued, fit);
   t.equal(queue.counts.active + queue.counts.unschedulable, 1);
+});
+
+await t.test('a pool runs so many tasks at once, lets so many wait, and refuses more', async (t) => {
+  let freed = 0;
+  const pool = new TaskPool({ concurrency: 2, waitingMax: 1, onFree: () => freed++ });
+  const started: number[] = [];
+  const ends: (() => void)[] = [];
+  const task = (i: number) => async (): Promise<void> => {
+    started.push(i);
+    await new Promise<void>((resolve) => ends.push(resolve));
+  };
+  t.same(
+    [1, 2, 3, 4].map((i) => pool.run(task(i))),
+    [true, true, true, false],
+  );
+  t.same(started, [1, 2]);
+  ends[0]?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(started, [1, 2, 3]);
+  t.equal(freed, 1);
+  t.equal(pool.hasRoom, true);
+  pool.run(task(5));
+  const disposed = pool[Symbol.asyncDispose]();
+  for (const end of ends) end();
+  await disposed;
+  t.same(started, [1, 2, 3], 'what waited is forgotten');
 });

@@ -4,7 +4,7 @@ import { RestClient } from '@naru/client';
 import { silentLogger, type Component } from '@naru/component';
 import { eventually, FakeApiServer, type FakeReactor } from '@naru/testkit';
 import t from 'tap';
-import { defaultConfig, type SchedulerConfig } from '../src/config.ts';
+import { defaultConfig, type SchedulerConfig } from '../src/config/config.ts';
 import { startScheduler } from '../src/server.ts';
 import { newNode, newPod, type NodeShorthand, type PodShorthand } from './fixtures.ts';
 

@@ -16,6 +16,8 @@ export interface Profile {
   readonly schedulerName: string;
   /** Share of the nodes after which the search for those that fit may end; 0: by the size of the cluster. */
   readonly percentageOfNodesToScore: number;
+  /** Whether less important pods make room for more important ones. */
+  readonly preempts: boolean;
   readonly filters: readonly Plugin[];
   readonly scorers: readonly ScorePlugin[];
 }

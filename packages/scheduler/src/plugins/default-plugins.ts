@@ -1,6 +1,6 @@
 import type { Plugin } from '../framework/plugin.ts';
 import { imageLocality } from './image-locality.ts';
-import { interPodAffinity } from './inter-pod-affinity.ts';
+import { interPodAffinity, type InterPodAffinityOptions } from './inter-pod-affinity.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
@@ -13,6 +13,9 @@ import { taintToleration } from './taint-toleration.ts';
 export interface PluginOptions {
   readonly nodeResourcesFit?: NodeResourcesFitOptions;
   readonly podTopologySpread?: PodTopologySpreadOptions;
+  readonly interPodAffinity?: InterPodAffinityOptions;
+  /** Resources whose use is to be balanced. */
+  readonly balancedResources?: readonly string[];
 }
 
 /** All plugins, in the order in which upstream runs them. */
@@ -27,8 +30,8 @@ export function defaultPlugins(options: PluginOptions = {}): readonly Plugin[] {
     podTopologySpread(
       options.podTopologySpread ?? { defaultingType: 'System', defaultConstraints: systemDefaultConstraints },
     ),
-    interPodAffinity,
-    nodeResourcesBalancedAllocation(),
+    interPodAffinity(options.interPodAffinity),
+    nodeResourcesBalancedAllocation(options.balancedResources),
     imageLocality,
   ];
 }

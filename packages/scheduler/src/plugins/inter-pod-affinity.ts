@@ -14,8 +14,14 @@ const reasonAffinity = "node(s) didn't match pod affinity rules";
 const reasonAntiAffinity = "node(s) didn't match pod anti-affinity rules";
 const reasonExistingAntiAffinity = "node(s) didn't satisfy existing pods anti-affinity rules";
 
-/** How much a required affinity term of a pod on a node draws the pods that it speaks of. */
-const HARD_POD_AFFINITY_WEIGHT = 1;
+export interface InterPodAffinityOptions {
+  /** How much a required affinity term of a pod on a node draws the pods that it speaks of. */
+  readonly hardPodAffinityWeight: number;
+  /** Pods without preferences of their own are not drawn by those of others. */
+  readonly ignorePreferredTermsOfExistingPods: boolean;
+}
+
+const defaultOptions: InterPodAffinityOptions = { hardPodAffinityWeight: 1, ignorePreferredTermsOfExistingPods: false };
 
 /** Numbers by topology key and value. */
 class TopologyCounts {
@@ -112,7 +118,7 @@ function filterState(pod: PodInfo, snapshot: Snapshot): FilterState {
   };
 }
 
-function scoreState(pod: PodInfo, snapshot: Snapshot): TopologyCounts {
+function scoreState(pod: PodInfo, snapshot: Snapshot, options: InterPodAffinityOptions): TopologyCounts {
   const namespaceLabels = (namespace: string) => snapshot.namespaceLabels(namespace);
   const counts = new TopologyCounts();
   const own = (terms: PodInfo['preferredAffinity'], sign: 1 | -1): void => {
@@ -121,15 +127,19 @@ function scoreState(pod: PodInfo, snapshot: Snapshot): TopologyCounts {
   };
   own(pod.preferredAffinity, 1);
   own(pod.preferredAntiAffinity, -1);
-  const signs = {
-    requiredAffinity: HARD_POD_AFFINITY_WEIGHT,
-    preferredAffinity: 1,
-    preferredAntiAffinity: -1,
-  } as const;
-  for (const kind of ['requiredAffinity', 'preferredAffinity', 'preferredAntiAffinity'] as const)
+  if (
+    options.ignorePreferredTermsOfExistingPods &&
+    pod.preferredAffinity.length === 0 &&
+    pod.preferredAntiAffinity.length === 0
+  )
+    return counts;
+  const signs = { requiredAffinity: options.hardPodAffinityWeight, preferredAffinity: 1, preferredAntiAffinity: -1 };
+  for (const kind of ['requiredAffinity', 'preferredAffinity', 'preferredAntiAffinity'] as const) {
+    if (signs[kind] === 0) continue;
     for (const { term, weight, podsByNode } of snapshot.termUsages(kind))
       if (termMatches(term, pod, namespaceLabels))
         addCounts(counts, podsByNode, term.topologyKey, signs[kind] * weight, snapshot);
+  }
   return counts;
 }
 
@@ -164,48 +174,51 @@ const mayRelieve: QueueingHint = (pod, event) => {
 };
 
 /** Affinity and anti-affinity to other pods, required and preferred, in both directions. */
-export const interPodAffinity: Plugin<FilterState, TopologyCounts> = {
-  name: 'InterPodAffinity',
-  events: (
-    [
-      'AssignedPodAdd',
-      'AssignedPodUpdate',
-      'AssignedPodDelete',
-      'NodeAdd',
-      'NodeUpdate',
-      'NamespaceUpdate',
-      'PodUpdate',
-    ] as const
-  ).map((kind) => ({ kind, hint: mayRelieve })),
-  preFilter(pod, snapshot) {
-    const state = filterState(pod, snapshot);
-    const silent =
-      pod.requiredAffinity.length === 0 &&
-      pod.requiredAntiAffinity.length === 0 &&
-      state.existingAntiAffinity.size === 0;
-    return silent ? { kind: 'skip' } : { kind: 'filter', state };
-  },
-  filter(pod, node, { affinity, antiAffinity, existingAntiAffinity, matchesSelf }) {
-    const required = pod.requiredAffinity;
-    if (required.some(({ topologyKey }) => node.labels[topologyKey] === undefined)) return unresolvable(reasonAffinity);
-    // The first of pods that want to be together has nobody to join, and may go anywhere.
-    const first = affinity.size === 0 && matchesSelf;
-    if (!first && required.some(({ topologyKey }) => affinity.of(node, topologyKey) <= 0))
-      return unresolvable(reasonAffinity);
-    if (pod.requiredAntiAffinity.some(({ topologyKey }) => antiAffinity.of(node, topologyKey) > 0))
-      return unschedulable(reasonAntiAffinity);
-    if (existingAntiAffinity.anyPositive(node)) return unschedulable(reasonExistingAntiAffinity);
-    return undefined;
-  },
-  preScore(pod, _nodes, snapshot) {
-    const counts = scoreState(pod, snapshot);
-    return counts.size === 0 ? undefined : counts;
-  },
-  score: (_pod, node, counts) => counts.sum(node),
-  normalizeScores(scores) {
-    const min = scores.reduce((least, score) => Math.min(least, score), Infinity);
-    const max = scores.reduce((most, score) => Math.max(most, score), -Infinity);
-    for (const [i, score] of scores.entries())
-      scores[i] = max > min ? Math.trunc((MAX_NODE_SCORE * (score - min)) / (max - min)) : 0;
-  },
-};
+export function interPodAffinity(options = defaultOptions): Plugin<FilterState, TopologyCounts> {
+  return {
+    name: 'InterPodAffinity',
+    events: (
+      [
+        'AssignedPodAdd',
+        'AssignedPodUpdate',
+        'AssignedPodDelete',
+        'NodeAdd',
+        'NodeUpdate',
+        'NamespaceUpdate',
+        'PodUpdate',
+      ] as const
+    ).map((kind) => ({ kind, hint: mayRelieve })),
+    preFilter(pod, snapshot) {
+      const state = filterState(pod, snapshot);
+      const silent =
+        pod.requiredAffinity.length === 0 &&
+        pod.requiredAntiAffinity.length === 0 &&
+        state.existingAntiAffinity.size === 0;
+      return silent ? { kind: 'skip' } : { kind: 'filter', state };
+    },
+    filter(pod, node, { affinity, antiAffinity, existingAntiAffinity, matchesSelf }) {
+      const required = pod.requiredAffinity;
+      if (required.some(({ topologyKey }) => node.labels[topologyKey] === undefined))
+        return unresolvable(reasonAffinity);
+      // The first of pods that want to be together has nobody to join, and may go anywhere.
+      const first = affinity.size === 0 && matchesSelf;
+      if (!first && required.some(({ topologyKey }) => affinity.of(node, topologyKey) <= 0))
+        return unresolvable(reasonAffinity);
+      if (pod.requiredAntiAffinity.some(({ topologyKey }) => antiAffinity.of(node, topologyKey) > 0))
+        return unschedulable(reasonAntiAffinity);
+      if (existingAntiAffinity.anyPositive(node)) return unschedulable(reasonExistingAntiAffinity);
+      return undefined;
+    },
+    preScore(pod, _nodes, snapshot) {
+      const counts = scoreState(pod, snapshot, options);
+      return counts.size === 0 ? undefined : counts;
+    },
+    score: (_pod, node, counts) => counts.sum(node),
+    normalizeScores(scores) {
+      const min = scores.reduce((least, score) => Math.min(least, score), Infinity);
+      const max = scores.reduce((most, score) => Math.max(most, score), -Infinity);
+      for (const [i, score] of scores.entries())
+        scores[i] = max > min ? Math.trunc((MAX_NODE_SCORE * (score - min)) / (max - min)) : 0;
+    },
+  };
+}

@@ -33,6 +33,8 @@ export interface SchedulingQueueOptions {
   readonly plugins: readonly { readonly name: string; readonly events: readonly EventRegistration[] }[];
   /** Called when there is a pod to pop after there was none. */
   readonly onReady: () => void;
+  /** Called for each pod that comes into a queue, with what brought it there. */
+  readonly onIncoming?: (queue: 'active' | 'backoff' | 'unschedulable', event: string) => void;
 }
 
 /**
@@ -99,16 +101,19 @@ export class SchedulingQueue implements Disposable {
       return;
     }
     const now = this.#clock.monotonic();
-    this.#enqueue({
-      key,
-      info,
-      attempts: 0,
-      timestampMs: now,
-      firstSeenMs: now,
-      sequence: this.#sequence++,
-      rejectedBy: new Set(),
-      gated: false,
-    });
+    this.#enqueue(
+      {
+        key,
+        info,
+        attempts: 0,
+        timestampMs: now,
+        firstSeenMs: now,
+        sequence: this.#sequence++,
+        rejectedBy: new Set(),
+        gated: false,
+      },
+      'UnscheduledPodAdd',
+    );
   }
 
   /** A waiting pod was changed; it is tried anew if that could help. */
@@ -122,7 +127,7 @@ export class SchedulingQueue implements Disposable {
     if (this.#unschedulable.has(queued.key)) {
       const helps = queued.gated ? !isGated(info) : this.#mayHelp(queued, { kind: 'PodUpdate', pod: info, old });
       queued.info = info;
-      if (helps) this.#requeue(queued);
+      if (helps) this.#requeue(queued, 'UnscheduledPodUpdate');
       return;
     }
     const heap = this.#active.get(queued.key) === undefined ? this.#backoff : this.#active;
@@ -154,7 +159,7 @@ export class SchedulingQueue implements Disposable {
     if (this.#find(queued.key) !== undefined) return;
     queued.rejectedBy = rejectedBy;
     queued.timestampMs = this.#clock.monotonic();
-    this.#putUnschedulable(queued);
+    this.#putUnschedulable(queued, 'ScheduleAttemptFailure');
   }
 
   /** A popped pod failed for a reason that has nothing to do with its fit: it is tried again after its backoff. */
@@ -162,7 +167,7 @@ export class SchedulingQueue implements Disposable {
     if (this.#find(queued.key) !== undefined) return;
     queued.rejectedBy = new Set();
     queued.timestampMs = this.#clock.monotonic();
-    this.#putBackoff(queued);
+    this.#putBackoff(queued, 'ScheduleAttemptFailure');
   }
 
   /** Something happened: pods that it may help are tried again, after their backoff. */
@@ -170,7 +175,7 @@ export class SchedulingQueue implements Disposable {
     const candidates = new Set<QueuedPod>(this.#byPlugin.get('') ?? []);
     for (const plugin of this.#hints.get(event.kind)?.keys() ?? [])
       for (const queued of this.#byPlugin.get(plugin) ?? []) candidates.add(queued);
-    for (const queued of candidates) if (this.#mayHelp(queued, event)) this.#requeue(queued);
+    for (const queued of candidates) if (this.#mayHelp(queued, event)) this.#requeue(queued, event.kind);
   }
 
   [Symbol.dispose](): void {
@@ -195,28 +200,30 @@ export class SchedulingQueue implements Disposable {
     return false;
   }
 
-  #requeue(queued: QueuedPod): void {
+  #requeue(queued: QueuedPod, event: string): void {
     this.#removeUnschedulable(queued);
-    if (!queued.gated && this.#backoffEndsMs(queued) > this.#clock.monotonic()) this.#putBackoff(queued);
+    if (!queued.gated && this.#backoffEndsMs(queued) > this.#clock.monotonic()) this.#putBackoff(queued, event);
     else {
       queued.timestampMs = this.#clock.monotonic();
-      this.#enqueue(queued);
+      this.#enqueue(queued, event);
     }
   }
 
   /** To the active pods, unless a gate holds the pod. */
-  #enqueue(queued: QueuedPod): void {
+  #enqueue(queued: QueuedPod, event: string): void {
     queued.gated = isGated(queued.info);
     if (queued.gated) {
-      this.#putUnschedulable(queued);
+      this.#putUnschedulable(queued, event);
       return;
     }
+    this.#options.onIncoming?.('active', event);
     queued.sequence = this.#sequence++;
     this.#active.set(queued);
     if (this.#active.size === 1) this.#options.onReady();
   }
 
-  #putUnschedulable(queued: QueuedPod): void {
+  #putUnschedulable(queued: QueuedPod, event: string): void {
+    this.#options.onIncoming?.('unschedulable', event);
     this.#unschedulable.set(queued.key, queued);
     if (queued.gated) return;
     for (const plugin of queued.rejectedBy.size === 0 ? [''] : queued.rejectedBy) {
@@ -231,7 +238,8 @@ export class SchedulingQueue implements Disposable {
       this.#byPlugin.get(plugin)?.delete(queued);
   }
 
-  #putBackoff(queued: QueuedPod): void {
+  #putBackoff(queued: QueuedPod, event: string): void {
+    this.#options.onIncoming?.('backoff', event);
     this.#backoff.set(queued);
     if (this.#backoff.peek() === queued) this.#armBackoff();
   }
@@ -260,7 +268,7 @@ export class SchedulingQueue implements Disposable {
     ) {
       this.#backoff.pop();
       next.timestampMs = now;
-      this.#enqueue(next);
+      this.#enqueue(next, 'BackoffComplete');
     }
     this.#armBackoff();
   }
@@ -272,7 +280,7 @@ export class SchedulingQueue implements Disposable {
         .values()
         .filter((each) => !each.gated && each.timestampMs <= since)
         .toArray();
-      for (const queued of stale) this.#requeue(queued);
+      for (const queued of stale) this.#requeue(queued, 'UnschedulableTimeout');
       if (!this.#disposed) this.#armFlush();
     });
   }
