@@ -49,12 +49,16 @@ function statusOf(facts: ContainerFacts, container: Container, current: Containe
     state = { waiting: { ...waiting } };
   }
   const isRunning = state.running !== undefined;
-  const started = isRunning && facts.isStarted(current.id, name);
+  const isPlainInit = isInitContainer(facts.pod, name) && !isSidecar(container);
+  const started = isRunning && !isPlainInit && facts.isStarted(current.id, name);
   return {
     name,
     state,
     lastState,
-    ready: isReady(facts, container, { current, isRunning, started }),
+    // An init container is ready once it is done, every other one while it runs and its probes agree.
+    ready: isPlainInit
+      ? current.state === 'CONTAINER_EXITED' && current.exitCode === 0
+      : started && facts.isReady(current.id, name),
     restartCount: current.metadata.attempt,
     image: current.image,
     imageID: current.imageRef,
@@ -63,21 +67,6 @@ function statusOf(facts: ContainerFacts, container: Container, current: Containe
     ...resourcesOf(container),
     ...volumeMountsOf(container),
   };
-}
-
-function isReady(
-  facts: ContainerFacts,
-  container: Container,
-  is: { readonly current: ContainerStatus; readonly isRunning: boolean; readonly started: boolean },
-): boolean {
-  if (is.isRunning) return is.started && facts.isReady(is.current.id, container.name);
-  // A completed init container is ready.
-  return (
-    isInitContainer(facts.pod, container.name) &&
-    !isSidecar(container) &&
-    is.current.state === 'CONTAINER_EXITED' &&
-    is.current.exitCode === 0
-  );
 }
 
 function stateOf(facts: ContainerFacts, status: ContainerStatus): ApiContainerState {

@@ -398,7 +398,8 @@ export class PodWorker {
     await killer.killPod(this.#pod, runtime, this.#graceSeconds);
     context.probes.remove(this.uid);
     for (const { id } of runtime.sandboxes) await context.runtime.stopPodSandbox(id);
-    if (!this.#isGone) this.#report(await runtimePod(context.runtime, this.uid));
+    // How a hollow pod ended says nothing to anybody: one write less for each.
+    if (!this.#isGone && !context.isHollow) this.#report(await runtimePod(context.runtime, this.uid));
     this.#isTerminated = true;
     this.#dirty = true;
   }
