@@ -55,7 +55,7 @@ async function startKvRaft(): Promise<Store> {
       const answer = await fetch(`${clientUrl}/v3/kv/range`, { method: 'POST', body: '{"key":"AA=="}' });
       if (!answer.ok) throw new Error(`kv-raft answers ${answer.status}`);
     },
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   ).catch(async (error: unknown) => {
     await stop();
     throw error;

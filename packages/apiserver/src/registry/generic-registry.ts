@@ -367,7 +367,10 @@ function isReadyToGo(object: UnstructuredObject, old: UnstructuredObject): boole
     old.metadata.deletionTimestamp !== undefined &&
     (old.metadata.finalizers ?? []).length > 0 &&
     (object.metadata.finalizers ?? []).length === 0 &&
-    (old.metadata.deletionGracePeriodSeconds ?? 0) === 0
+    (old.metadata.deletionGracePeriodSeconds ?? 0) === 0 &&
+    // A namespace goes only when it is finalized, too.
+    (object.kind !== 'Namespace' ||
+      ((object['spec'] as { finalizers?: string[] } | undefined)?.finalizers ?? []).length === 0)
   );
 }
 

@@ -51,7 +51,8 @@ export class CacheReads {
     selectable: SelectableFields,
   ): Promise<ListResult> {
     const matches = predicateOf(options, '');
-    const { limit } = options;
+    // As upstream: whoever takes any revision gets everything at once, for it is in memory.
+    const limit = options.resourceVersion === 0 && options.continue === '' ? 0 : options.limit;
     if (options.continue !== '') {
       if (options.resourceVersion !== undefined && options.resourceVersion !== 0)
         throw newBadRequest('specifying resource version is not allowed when using continue');

@@ -18,6 +18,8 @@ import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
 export const BODY_BYTES_MAX = 3 * 1024 * 1024;
 /** How long a client may take for its headers. */
 const HEADERS_TIMEOUT_MS = 32_000;
+/** How long a client may take to send a whole request. */
+const REQUEST_TIMEOUT_MS = 60_000;
 /** How long an idle connection is kept. */
 const KEEP_ALIVE_TIMEOUT_MS = 90_000;
 
@@ -87,7 +89,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     writeError(reply.raw, refusalOf(error), { logger, path });
   };
   app.server.headersTimeout = HEADERS_TIMEOUT_MS;
-  app.server.requestTimeout = 0;
+  app.server.requestTimeout = REQUEST_TIMEOUT_MS;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.addHook('onRequest', async (request, reply) => await filters.pass(request, reply));
