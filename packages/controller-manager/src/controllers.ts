@@ -1,5 +1,9 @@
 import { UsageError } from '@naru/component';
 import type { ControllerContext, ControlLoop } from './controller-context.ts';
+import { CronJobController } from './cronjob/cron-job-controller.ts';
+import { DaemonSetController } from './daemonset/daemon-set-controller.ts';
+import { JobController } from './job/job-controller.ts';
+import { StatefulSetController } from './statefulset/stateful-set-controller.ts';
 import { DeploymentController } from './deployment/deployment-controller.ts';
 import { EndpointsController } from './endpoints/endpoints-controller.ts';
 import { GarbageCollector } from './garbage-collector/garbage-collector.ts';
@@ -25,6 +29,10 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
     new ReplicaSetController(context, replicaSetKind, context.options.concurrentSyncs.replicaSet),
   'replicationcontroller-controller': (context) =>
     new ReplicaSetController(context, replicationControllerKind, context.options.concurrentSyncs.replicationController),
+  'daemonset-controller': (context) => new DaemonSetController(context),
+  'statefulset-controller': (context) => new StatefulSetController(context),
+  'job-controller': (context) => new JobController(context),
+  'cronjob-controller': (context) => new CronJobController(context),
   'deployment-controller': (context) => new DeploymentController(context),
   'endpoints-controller': (context) => new EndpointsController(context),
   'endpointslice-controller': (context) => new EndpointSliceController(context),
