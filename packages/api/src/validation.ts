@@ -7,8 +7,11 @@ const bytesOf = (text: string): number => Buffer.byteLength(text);
 const DNS_LABEL_BYTES_MAX = 63;
 const DNS_SUBDOMAIN_BYTES_MAX = 253;
 const QUALIFIED_NAME_BYTES_MAX = 63;
+const PORT_NAME_BYTES_MAX = 15;
 
 const maxLenError = (length: number): string => `must be no more than ${length} bytes`;
+/** What older checks say of the same: upstream has both wordings. */
+const maxLenInCharacters = (length: number): string => `must be no more than ${length} characters`;
 const emptyError = 'must be non-empty';
 
 /** What a value that does not match is told: the rule, examples, the pattern. */
@@ -114,7 +117,7 @@ export function isDns1123Subdomain(value: string): string[] {
 
 export function isDns1035Label(value: string): string[] {
   const errors: string[] = [];
-  if (bytesOf(value) > DNS_LABEL_BYTES_MAX) errors.push(maxLenError(DNS_LABEL_BYTES_MAX));
+  if (bytesOf(value) > DNS_LABEL_BYTES_MAX) errors.push(maxLenInCharacters(DNS_LABEL_BYTES_MAX));
   if (!patterns.dns1035Label.test(value))
     errors.push(
       regexError(
@@ -129,7 +132,7 @@ export function isDns1035Label(value: string): string[] {
 
 export function isWildcardDns1123Subdomain(value: string): string[] {
   const errors: string[] = [];
-  if (bytesOf(value) > DNS_SUBDOMAIN_BYTES_MAX) errors.push(maxLenError(DNS_SUBDOMAIN_BYTES_MAX));
+  if (bytesOf(value) > DNS_SUBDOMAIN_BYTES_MAX) errors.push(maxLenInCharacters(DNS_SUBDOMAIN_BYTES_MAX));
   if (!patterns.wildcardDns1123Subdomain.test(value))
     errors.push(
       regexError(
@@ -158,7 +161,7 @@ export function isCIdentifier(value: string): string[] {
 /** A key of a ConfigMap or Secret: it becomes a file name. */
 export function isConfigMapKey(value: string): string[] {
   const errors: string[] = [];
-  if (bytesOf(value) > DNS_SUBDOMAIN_BYTES_MAX) errors.push(maxLenError(DNS_SUBDOMAIN_BYTES_MAX));
+  if (bytesOf(value) > DNS_SUBDOMAIN_BYTES_MAX) errors.push(maxLenInCharacters(DNS_SUBDOMAIN_BYTES_MAX));
   if (!patterns.configMapKey.test(value))
     errors.push(
       regexError(
@@ -226,7 +229,7 @@ export function isValidPortNum(port: number): string[] {
 /** An IANA service name: what a container port may be called. */
 export function isValidPortName(value: string): string[] {
   const errors: string[] = [];
-  if (bytesOf(value) > 15) errors.push('must be no more than 15 characters');
+  if (bytesOf(value) > PORT_NAME_BYTES_MAX) errors.push(maxLenInCharacters(PORT_NAME_BYTES_MAX));
   if (!patterns.portName.test(value))
     errors.push('must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)');
   if (!patterns.letter.test(value)) errors.push('must contain at least one letter (a-z)');

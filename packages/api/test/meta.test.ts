@@ -80,6 +80,8 @@ await t.test('formats of names tell upstream’s messages', (t) => {
   t.strictSame(isDns1123Subdomain('a..b'), [
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
   ]);
+  t.strictSame(isDns1035Label('a'.repeat(64)), ['must be no more than 63 characters']);
+  t.strictSame(isValidPortName('abcdefghijklmnop'), ['must be no more than 15 characters']);
   t.match(isDns1035Label('1a')[0], /^a DNS-1035 label must consist of/);
   t.strictSame(isQualifiedName('example.com/Name_1'), []);
   t.strictSame(isQualifiedName('/a'), ['prefix part must be non-empty']);
