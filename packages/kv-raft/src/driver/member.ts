@@ -238,8 +238,9 @@ export class Member<R> implements Consensus<R> {
     this.#applier.apply(ready.committedEntries);
     const { appliedIndex } = this.#raft;
     for (const readState of ready.readStates) this.#reads.answered(readState, appliedIndex);
+    // A leader that hands over takes nothing in, as if there were none: the caller may try again.
     for (const { context, reason } of ready.rejectedProposals)
-      this.#proposals.rejectContext(context, reason === 'no-leader' ? 'no-leader' : 'too-many-requests');
+      this.#proposals.rejectContext(context, reason === 'too-many-requests' ? 'too-many-requests' : 'no-leader');
     this.#noteLeader(ready);
   }
 
