@@ -10,10 +10,11 @@ import { KubernetesService } from './kubernetes-service.ts';
 import { createServiceAllocation, type ServiceAllocation } from './registry/allocator/service-allocation.ts';
 import { bootstrapObjects } from './registry/bootstrap-objects.ts';
 import { registrationFor } from './registry/registrations.ts';
-import { ResourceStack, triggerFieldsOf } from './resource-stack.ts';
+import { ResourceStack } from './resource-stack.ts';
 import { runCompactor } from './storage/compactor.ts';
 import { ObjectStore } from './storage/object-store.ts';
-import { createAccessControl, createIdentity, type Identity } from './security.ts';
+import { createAccessControl, createIdentity } from './security.ts';
+import { serveResources } from './served-resources.ts';
 import type { ApiRequest, ApiResponse } from './server/api-request.ts';
 import { CacheReads } from './server/cache-reads.ts';
 import { ApiDocuments } from './server/api-documents.ts';
@@ -24,7 +25,6 @@ import { ServerMetrics } from './server/metrics.ts';
 import { noSuchResource, verbNotAllowed } from './server/refusals.ts';
 import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
-import { ServedResources } from './server/served-resource.ts';
 import { SubresourceHandler } from './server/subresource-handler.ts';
 import { viewOf } from './server/version-view.ts';
 import { kubernetesVersion, versionDocument } from './server/version.ts';
@@ -39,6 +39,10 @@ export interface ApiServerOptions {
 /** How often watches that want bookmarks get one. */
 const BOOKMARK_INTERVAL_MS = 60_000;
 
+/** How long requests may go on when the server stops. */
+const DRAIN_MS = 5000;
+/** How long the store may take to say that it is there. */
+const STORE_CHECK_MS = 2000;
 /** How long a request waits for a server that has just started. */
 const READY_WAIT_MS = 10_000;
 
@@ -46,30 +50,6 @@ function notReady(): Error {
   return newStatusError('ServiceUnavailable', 'the server is not ready yet, please try again', {
     retryAfterSeconds: 1,
   });
-}
-
-/** Everything that has a place in the API: stored kinds and computed ones. */
-function serveResources(stack: ResourceStack, identity: Identity): ServedResources {
-  const resources = new ServedResources();
-  for (const resource of builtInResources) {
-    const view = viewOf(resource);
-    const registry = stack.registryOf(view?.stored ?? resource);
-    const virtual = identity.virtualResources.find((each) => each.resource === resource);
-    if (registry === undefined && virtual === undefined) continue;
-    const selectable = new Set(['metadata.name', ...Object.keys(registry?.strategy.selectableFields ?? {})]);
-    if (resource.namespaced) selectable.add('metadata.namespace');
-    const own = identity.virtualSubresources.filter((each) => each.parent === resource);
-    resources.add({
-      resource,
-      registry,
-      view,
-      virtual,
-      virtualSubresources: new Map(own.map((each) => [each.subresource, each])),
-      selectable,
-      triggerFields: triggerFieldsOf(resource),
-    });
-  }
-  return resources;
 }
 
 export class ApiServer implements Component {
@@ -119,7 +99,7 @@ export class ApiServer implements Component {
       observers: [authorizer],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
-    const resources = serveResources(this.#stack, identity);
+    const resources = serveResources(this.#stack, identity, clock);
     const served = [...resources.all()].map((each) => each.resource);
     this.#documents = new ApiDocuments({ resources: served, version: kubernetesVersion });
     this.#kubelets = new KubeletProxy({ store: this.#stack.caches, ...config.kubelet });
@@ -279,10 +259,7 @@ export class ApiServer implements Component {
     const fail = (condition: boolean, what: string): void => {
       if (!condition) throw new Error(what);
     };
-    if (endpoint !== 'livez')
-      checks.set('etcd', async () => {
-        await this.#stack.store.currentRevision();
-      });
+    if (endpoint !== 'livez') checks.set('etcd', async () => await this.#checkStore());
     if (endpoint === 'livez') return checks;
     checks.set('informer-sync', () => fail(this.#stack.feed.synced, 'the caches are not filled'));
     checks.set('poststarthook/start-bootstrap', () => fail(this.#bootstrapped, 'bootstrap objects are missing'));
@@ -290,12 +267,21 @@ export class ApiServer implements Component {
     return checks;
   }
 
+  async #checkStore(): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.clock.after(STORE_CHECK_MS, () => late.reject(new Error('the store does not answer')));
+    await Promise.race([this.#stack.store.currentRevision(), late.promise]).finally(cancel);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const { config, clock } = this.#options;
     // readyz fails first, so that nobody new comes; then watches end and what is being worked on is finished.
     this.#shutdown.abort();
     if (config.shutdownDelayMs > 0) await clock.sleep(config.shutdownDelayMs);
+    // What has no end of its own, such as a log that is followed, is cut after a while.
+    const cancel = clock.after(DRAIN_MS, () => this.#http.server.closeAllConnections());
     await this.#http.close();
+    cancel();
     this.#stop.abort();
     await Promise.all(this.#running);
     await this.#kubelets[Symbol.asyncDispose]();

@@ -75,6 +75,10 @@ await t.test('one server', async (t) => {
       resources.find((each) => each['name'] === 'pods/log'),
       { kind: 'Pod', namespaced: true, verbs: ['get'] },
     );
+    t.notOk(
+      resources.some((each) => each['name'] === 'pods/exec'),
+      'what is not served is not listed',
+    );
     const aggregated = await api.request('GET', '/apis', {
       headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json' },
     });
@@ -151,6 +155,15 @@ await t.test('one server', async (t) => {
     t.equal((await api.request('GET', path, { headers: grouped })).status, 200);
     const groupOnly = await api.request('GET', path, { headers: { 'impersonate-group': 'system:masters' } });
     t.equal(groupOnly.status, 400);
+  });
+
+  await t.test('a binding may be posted to bindings too', async (t) => {
+    const spec = { containers: [{ name: 'c', image: 'i' }] };
+    await api.request('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name: 'b' }, spec } });
+    const body = { metadata: { name: 'b' }, target: { kind: 'Node', name: 'n9' } };
+    t.equal((await api.request('POST', '/api/v1/namespaces/default/bindings', { body })).status, 201);
+    t.equal((await api.request('POST', '/api/v1/namespaces/default/bindings', { body })).status, 409);
+    t.match((await api.request('GET', '/api/v1/namespaces/default/pods/b')).body, { spec: { nodeName: 'n9' } });
   });
 
   await t.test('large lists are compressed for those who ask', async (t) => {

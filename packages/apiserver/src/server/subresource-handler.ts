@@ -14,6 +14,17 @@ import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.t
 import { scaleKind, scaleOf, withScale } from './scale.ts';
 import type { ServedResource, StoredResource } from './served-resource.ts';
 
+/** Subresources that are served here; what else discovery may list is computed. */
+export const servedSubresources: ReadonlySet<string> = new Set([
+  'approval',
+  'binding',
+  'eviction',
+  'finalize',
+  'log',
+  'scale',
+  'status',
+]);
+
 const created: Status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
 
 export interface SubresourceHandlerOptions {
@@ -40,6 +51,8 @@ export class SubresourceHandler {
     if (registry === undefined) throw noSuchResource();
     if (served.virtualSubresources.has(info.subresource)) return await this.#createVirtual(request, served, registry);
     switch (info.subresource) {
+      // A CertificateSigningRequest's approval is its status' conditions.
+      case 'approval':
       case 'status':
         return await this.#status(request, { ...served, registry });
       case 'scale':
