@@ -1,0 +1,330 @@
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  configMaps,
+  limitRanges,
+  namespaces,
+  nodes,
+  pods,
+  priorityClasses,
+  serviceAccounts,
+  type KubeObject,
+  type Resource,
+  type UnstructuredObject,
+} from '@naru/api';
+import { VirtualClock } from '@naru/testkit';
+import t from 'tap';
+import type { AdmissionAttributes, AdmissionPlugin } from '../src/admission/admission.ts';
+import { createAdmissionPlugins } from '../src/admission/admission-plugins.ts';
+import type { UserInfo } from '../src/authentication/authenticator.ts';
+import { bootstrapPolicy } from '../src/authorization/bootstrap-policy.ts';
+import { createAuthorizer } from '../src/authorization/cluster-authorizer.ts';
+import { MemoryObjects, refusalOf } from './object-fixture.ts';
+
+const alice: UserInfo = { name: 'alice', groups: ['system:authenticated'] };
+const clock = new VirtualClock();
+const random = (): number => 0.5;
+
+function plugins(extra: Partial<Parameters<typeof createAdmissionPlugins>[0]> = {}): readonly AdmissionPlugin[] {
+  return createAdmissionPlugins({ clock, random, ...extra });
+}
+
+interface Request {
+  readonly resource: Resource;
+  readonly object?: KubeObject | Record<string, unknown>;
+  readonly oldObject?: KubeObject | Record<string, unknown>;
+  readonly operation?: AdmissionAttributes['operation'];
+  readonly subresource?: string;
+  readonly user?: UserInfo;
+}
+
+/** Lets a request through every plugin, or rejects with the first refusal. */
+async function admit(
+  list: readonly AdmissionPlugin[],
+  store: MemoryObjects,
+  request: Request,
+): Promise<UnstructuredObject> {
+  const { resource, operation = 'CREATE', subresource = '', user = alice } = request;
+  const object = request.object as UnstructuredObject | undefined;
+  const oldObject = request.oldObject as UnstructuredObject | undefined;
+  const { namespace = '', name = '' } = (object ?? oldObject)?.metadata ?? {};
+  const attributes: AdmissionAttributes = {
+    operation,
+    resource,
+    subresource,
+    namespace,
+    name,
+    user,
+    dryRun: false,
+    object,
+    oldObject,
+    warn: () => undefined,
+  };
+  const concerned = list.filter((plugin) => plugin.handles(operation, resource, subresource));
+  for (const plugin of concerned) await plugin.admit?.(attributes, store);
+  for (const plugin of concerned) await plugin.validate?.(attributes, store);
+  return object ?? { apiVersion: '', kind: '', metadata: {} };
+}
+
+const cluster = (): MemoryObjects =>
+  new MemoryObjects()
+    .set(namespaces, { metadata: { name: 'ns' }, status: { phase: 'Active' } })
+    .set(namespaces, { metadata: { name: 'going', deletionTimestamp: '2026-01-01T00:00:00Z' } })
+    .set(serviceAccounts, { metadata: { name: 'default', namespace: 'ns' }, imagePullSecrets: [{ name: 'pull' }] });
+
+const newPod = (spec: Record<string, unknown> = {}, metadata: Record<string, unknown> = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'p', namespace: 'ns', ...metadata },
+  spec: { containers: [{ name: 'c', image: 'i' }], ...spec },
+});
+
+void t.test('nothing is created in a namespace that is missing or being deleted', async (t) => {
+  const configMap = (namespace: string) => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'c', namespace },
+  });
+  const store = cluster();
+  await admit(plugins(), store, { resource: configMaps, object: configMap('ns') });
+  t.match(await refusalOf(admit(plugins(), store, { resource: configMaps, object: configMap('nope') })), {
+    code: 404,
+    message: 'namespaces "nope" not found',
+  });
+  t.match(await refusalOf(admit(plugins(), store, { resource: configMaps, object: configMap('going') })), {
+    code: 403,
+    message:
+      'configmaps "c" is forbidden: unable to create new content in namespace going because it is being terminated',
+    details: {
+      causes: [
+        {
+          reason: 'NamespaceTerminating',
+          message: 'namespace going is being terminated',
+          field: 'metadata.namespace',
+        },
+      ],
+    },
+  });
+  const old = { metadata: { name: 'kube-system' } };
+  await t.rejects(admit(plugins(), store, { resource: namespaces, oldObject: old, operation: 'DELETE' }), {
+    message: 'namespaces "kube-system" is forbidden: this namespace may not be deleted',
+  });
+});
+
+void t.test('a pod gets its account, token volume, tolerations and priority', async (t) => {
+  const pod = await admit(plugins(), cluster(), { resource: pods, object: newPod() });
+  const spec = pod['spec'] as Record<string, unknown>;
+  const name = 'kube-api-access-';
+  t.match(spec, {
+    serviceAccountName: 'default',
+    serviceAccount: 'default',
+    imagePullSecrets: [{ name: 'pull' }],
+    priority: 0,
+    preemptionPolicy: 'PreemptLowerPriority',
+    tolerations: [
+      { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 },
+      { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 },
+    ],
+    volumes: [
+      {
+        name: new RegExp(`^${name}[a-z0-9]{5}$`, 'u'),
+        projected: {
+          defaultMode: 420,
+          sources: [
+            { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
+            { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+            { downwardAPI: { items: [{ path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } }] } },
+          ],
+        },
+      },
+    ],
+    containers: [{ volumeMounts: [{ readOnly: true, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' }] }],
+  });
+  const before = JSON.stringify(spec);
+  await admit(plugins(), cluster(), {
+    resource: pods,
+    object: pod,
+    oldObject: structuredClone(pod),
+    operation: 'UPDATE',
+  });
+  t.equal(JSON.stringify(spec), before, 'an update adds nothing twice');
+});
+
+void t.test('a pod may say no to the token, and tolerate on its own terms', async (t) => {
+  const tolerations = [{ operator: 'Exists' }];
+  const pod = await admit(plugins(), cluster(), {
+    resource: pods,
+    object: newPod({ automountServiceAccountToken: false, tolerations }),
+  });
+  const spec = pod['spec'] as Record<string, unknown>;
+  t.equal(spec['volumes'], undefined);
+  t.same(spec['tolerations'], [{ operator: 'Exists' }]);
+  const off = await admit(plugins({ mountServiceAccountTokens: false }), cluster(), {
+    resource: pods,
+    object: newPod(),
+  });
+  t.equal((off['spec'] as Record<string, unknown>)['volumes'], undefined);
+});
+
+void t.test('pods that ask for what is not there are refused', async (t) => {
+  const store = cluster().set(priorityClasses, { metadata: { name: 'high' }, value: 100 });
+  for (const [spec, message] of [
+    [
+      { serviceAccountName: 'nobody' },
+      'pods "p" is forbidden: error looking up service account ns/nobody: serviceaccount "nobody" not found',
+    ],
+    [{ priorityClassName: 'low' }, 'pods "p" is forbidden: no PriorityClass with name low was found'],
+    [
+      { priorityClassName: 'high', priority: 5 },
+      'pods "p" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 100 from the given PriorityClass name',
+    ],
+  ] as const)
+    await t.rejects(admit(plugins(), store, { resource: pods, object: newPod(spec) }), { message });
+  const pod = await admit(plugins(), store, { resource: pods, object: newPod({ priorityClassName: 'high' }) });
+  t.equal((pod['spec'] as { priority: number }).priority, 100);
+});
+
+void t.test('the default account of a new namespace is waited for', async (t) => {
+  const store = new MemoryObjects().set(namespaces, { metadata: { name: 'ns' } });
+  const waiting = admit(plugins(), store, { resource: pods, object: newPod() });
+  await clock.advance(100);
+  store.set(serviceAccounts, { metadata: { name: 'default', namespace: 'ns' } });
+  await clock.advance(100);
+  t.match(await waiting, { spec: { serviceAccountName: 'default' } });
+  const given = admit(plugins(), new MemoryObjects().set(namespaces, { metadata: { name: 'ns' } }), {
+    resource: pods,
+    object: newPod(),
+  });
+  const refused = t.rejects(given, { message: /serviceaccount "default" not found/u });
+  for (let i = 0; i < 10; i++) await clock.advance(100);
+  await refused;
+});
+
+void t.test('a new node is tainted, and a kubelet keeps to its own', async (t) => {
+  const node = (name: string, labels: Record<string, string> = {}) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels },
+  });
+  const n1: UserInfo = { name: 'system:node:n1', groups: ['system:nodes', 'system:authenticated'] };
+  const own = { 'kubernetes.io/hostname': 'n1', 'topology.kubernetes.io/zone': 'a', 'example.com/x': 'y' };
+  const created = await admit(plugins(), cluster(), { resource: nodes, object: node('n1', own), user: n1 });
+  t.match(created, { spec: { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }] } });
+  const pod = newPod({ nodeName: 'n2' });
+  const cases: readonly (readonly [Request, string])[] = [
+    [{ resource: nodes, object: node('n2') }, 'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"'],
+    [
+      { resource: nodes, object: node('n1', { 'node-role.kubernetes.io/control-plane': '' }) },
+      'nodes "n1" is forbidden: node "n1" is not allowed to set the following labels: node-role.kubernetes.io/control-plane',
+    ],
+    [
+      { resource: nodes, operation: 'UPDATE', object: { ...node('n1'), spec: { taints: [] } }, oldObject: created },
+      'nodes "n1" is forbidden: node "n1" is not allowed to modify taints',
+    ],
+    [
+      { resource: pods, operation: 'UPDATE', subresource: 'status', object: pod, oldObject: pod },
+      'pods "p" is forbidden: node "n1" can only update pod status for pods with spec.nodeName set to itself',
+    ],
+    [
+      { resource: pods, operation: 'DELETE', oldObject: pod },
+      'pods "p" is forbidden: node "n1" can only delete pods with spec.nodeName set to itself',
+    ],
+    [
+      { resource: pods, object: newPod({ nodeName: 'n1' }) },
+      'pods "p" is forbidden: pod does not have "kubernetes.io/config.mirror" annotation, node "n1" can only create mirror pods',
+    ],
+  ];
+  for (const [request, message] of cases) {
+    const oldObject =
+      request.oldObject === created
+        ? { ...node('n1'), spec: { taints: [{ key: 'a', effect: 'NoSchedule' }] } }
+        : request.oldObject;
+    await t.rejects(
+      admit(plugins(), cluster(), { ...request, user: n1, ...(oldObject === undefined ? {} : { oldObject }) }),
+      { message },
+    );
+  }
+  const mine = newPod({ nodeName: 'n1' });
+  await admit(plugins(), cluster(), {
+    resource: pods,
+    operation: 'UPDATE',
+    subresource: 'status',
+    object: mine,
+    oldObject: mine,
+    user: n1,
+  });
+});
+
+void t.test('limit ranges give defaults and bounds', async (t) => {
+  const limits = [
+    {
+      type: 'Container',
+      default: { cpu: '200m' },
+      defaultRequest: { cpu: '100m' },
+      max: { cpu: '1' },
+      min: { cpu: '50m' },
+    },
+  ];
+  const store = cluster().set(limitRanges, { metadata: { name: 'l', namespace: 'ns' }, spec: { limits } });
+  const resourcesOf = async (resources: Record<string, unknown> | undefined): Promise<unknown> => {
+    const object = newPod({
+      containers: [{ name: 'c', image: 'i', ...(resources === undefined ? {} : { resources }) }],
+    });
+    const pod = await admit(plugins(), store, { resource: pods, object });
+    const { containers } = pod['spec'] as { containers: { resources: unknown }[] };
+    return containers[0]?.resources;
+  };
+  t.same(await resourcesOf(undefined), { limits: { cpu: '200m' }, requests: { cpu: '100m' } });
+  t.same(await resourcesOf({ limits: { cpu: '500m' } }), { limits: { cpu: '500m' }, requests: { cpu: '500m' } });
+  await t.rejects(resourcesOf({ limits: { cpu: '2' }, requests: { cpu: '10m' } }), {
+    message:
+      'pods "p" is forbidden: [minimum cpu usage per Container is 50m, but request is 10m, maximum cpu usage per Container is 1, but limit is 2]',
+  });
+});
+
+void t.test('nobody grants what they do not have', async (t) => {
+  const authorizer = createAuthorizer();
+  const tell = (resource: string, object: KubeObject): void =>
+    authorizer.observe({ type: 'ADDED', resource: { group: 'rbac.authorization.k8s.io', resource }, object });
+  for (const object of bootstrapPolicy()) {
+    if (object.kind === 'ClusterRole') tell('clusterroles', object);
+    if (object.kind === 'ClusterRoleBinding') tell('clusterrolebindings', object);
+  }
+  const list = plugins({ authorizer });
+  const role = (verb: string) => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name: 'r' },
+    rules: [{ apiGroups: ['authorization.k8s.io'], resources: ['selfsubjectaccessreviews'], verbs: [verb] }],
+  });
+  const binding = {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'b' },
+    roleRef: { kind: 'ClusterRole', name: 'cluster-admin' },
+    subjects: [{ kind: 'User', name: 'alice' }],
+  };
+  const unresolved = { ...binding, roleRef: { kind: 'ClusterRole', name: 'gone' } };
+  const create = (user: UserInfo, resource: Resource, object: KubeObject) =>
+    admit(list, cluster(), { resource, object, user });
+  await create(alice, clusterRoles, role('create'));
+  await t.rejects(create(alice, clusterRoles, role('delete')), {
+    message:
+      'clusterroles.rbac.authorization.k8s.io "r" is forbidden: user "alice" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:["authorization.k8s.io"], Resources:["selfsubjectaccessreviews"], Verbs:["delete"]}',
+  });
+  await t.rejects(create(alice, clusterRoleBindings, binding), { message: /attempting to grant RBAC permissions/u });
+  await create({ name: 'root', groups: ['system:masters'] }, clusterRoleBindings, binding);
+  await t.rejects(create(alice, clusterRoleBindings, unresolved), {
+    message: 'clusterroles.rbac.authorization.k8s.io "gone" not found',
+  });
+});
+
+void t.test('plugins are turned on and off by name', async (t) => {
+  const names = (options: Parameters<typeof plugins>[0]): string[] => plugins(options).map(({ name }) => name);
+  t.ok(names({}).includes('Priority'));
+  t.notOk(names({ disable: ['Priority', 'PodSecurity'] }).includes('Priority'));
+  t.throws(() => names({ disable: ['Nope'] }), { message: 'disable-admission-plugins: plugin "Nope" is unknown' });
+  t.throws(() => names({ enable: ['PodSecurity'] }), {
+    message: 'enable-admission-plugins: plugin "PodSecurity" is not supported',
+  });
+});
