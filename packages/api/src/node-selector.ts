@@ -39,7 +39,10 @@ export function nodeSelectorTermMatches(term: NodeSelectorTerm, node: Node): boo
 }
 
 /** Whether the node has what the nodeSelector and the required node affinity ask for; one of its terms is enough. */
-export function matchesNodeAffinity(spec: PodSpec | undefined, node: Node): boolean {
+export function matchesNodeAffinity(
+  spec: Partial<Pick<PodSpec, 'nodeSelector' | 'affinity'>> | undefined,
+  node: Node,
+): boolean {
   const labels: Labels = node.metadata.labels ?? noLabels;
   for (const [key, value] of Object.entries(spec?.nodeSelector ?? {})) if (labels[key] !== value) return false;
   const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;

@@ -1,7 +1,9 @@
 /** One pod of a DaemonSet on every node that it is for. */
 import {
-  scaledValueFromIntOrPercent,
+  isTolerated,
+  matchesNodeAffinity,
   parseTime,
+  scaledValueFromIntOrPercent,
   type DaemonSet,
   type Node,
   type Pod,
@@ -9,8 +11,6 @@ import {
   type Toleration,
 } from '@naru/api';
 import { HASH_LABEL } from '../history/plan.ts';
-import { tolerates } from '../node-lifecycle/taints-plan.ts';
-import { matchesNode } from '../pod/node-selector-plan.ts';
 import { isPodAvailable, isPodReady } from '../pod/pod-state-plan.ts';
 import { withoutZeros } from '../without-zeros-plan.ts';
 
@@ -78,12 +78,11 @@ interface Placement {
 
 function placementOn(daemonSet: DaemonSet, node: Node): Placement {
   const spec = daemonSet.spec?.template?.spec;
-  if (!matchesNode(spec, node)) return { shouldRun: false, shouldContinueRunning: false };
+  const elsewhere = (spec?.nodeName ?? '') !== '' && spec?.nodeName !== node.metadata.name;
+  if (elsewhere || !matchesNodeAffinity(spec, node)) return { shouldRun: false, shouldContinueRunning: false };
   const tolerations = [...(spec?.tolerations ?? []), ...daemonTolerations(spec?.hostNetwork === true)];
   const untolerated = (effect: string): boolean =>
-    (node.spec?.taints ?? []).some(
-      (taint) => taint.effect === effect && !tolerations.some((each) => tolerates(each, taint)),
-    );
+    (node.spec?.taints ?? []).some((taint) => taint.effect === effect && !isTolerated(tolerations, taint));
   if (untolerated('NoExecute')) return { shouldRun: false, shouldContinueRunning: false };
   return { shouldRun: !untolerated('NoSchedule'), shouldContinueRunning: true };
 }

@@ -1,5 +1,5 @@
 /** Taints that tell of a node's conditions, and which pods they drive away. */
-import { findCondition, type Node, type Taint, type Toleration } from '@naru/api';
+import { findCondition, tolerates, type Node, type Taint, type Toleration } from '@naru/api';
 
 export const NOT_READY = 'node.kubernetes.io/not-ready';
 export const UNREACHABLE = 'node.kubernetes.io/unreachable';
@@ -56,13 +56,6 @@ export function planTaints(node: Node, options: { readonly evict: boolean; reado
 
 export function isManagedEvictionTaint(taint: Taint): boolean {
   return taint.effect === 'NoExecute' && isManaged(taint);
-}
-
-export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
-  if (effect !== undefined && effect !== '' && effect !== taint.effect) return false;
-  if (key !== undefined && key !== '' && key !== taint.key) return false;
-  if (operator === 'Exists') return true;
-  return (key ?? '') !== '' && (value ?? '') === (taint.value ?? '');
 }
 
 /**

@@ -1,46 +1,9 @@
-import { parseQuantity, type Node, type NodeSelectorTerm, type Pod } from '@naru/api';
+import { matchesNodeAffinity, parseQuantity, type Node, type Pod } from '@naru/api';
 import { specOf } from './pod-spec.ts';
 
 export interface Refusal {
   readonly reason: string;
   readonly message: string;
-}
-
-type Requirement = NonNullable<NodeSelectorTerm['matchExpressions']>[number];
-
-function matchesRequirement(value: string | undefined, { operator, values = [] }: Requirement): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0]);
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
-}
-
-function matchesTerm(node: Node, { matchExpressions = [], matchFields = [] }: NodeSelectorTerm): boolean {
-  // A term that says nothing matches nothing.
-  if (matchExpressions.length === 0 && matchFields.length === 0) return false;
-  return (
-    matchExpressions.every((each) => matchesRequirement(node.metadata.labels?.[each.key], each)) &&
-    matchFields.every((each) => matchesRequirement(each.key === 'metadata.name' ? node.metadata.name : undefined, each))
-  );
-}
-
-function matchesNode(pod: Pod, node: Node): boolean {
-  const { nodeSelector = {}, affinity } = specOf(pod);
-  if (!Object.entries(nodeSelector).every(([key, value]) => node.metadata.labels?.[key] === value)) return false;
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(node, term));
 }
 
 /** What a pod's containers ask for of a resource: in thousandths for cpu, in units otherwise. */
@@ -60,7 +23,7 @@ function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
  * are there (upstream's lifecycle.PredicateAdmitHandler). Undefined if it does.
  */
 export function admit(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
-  if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: 'Predicate NodeAffinity failed' };
+  if (!matchesNodeAffinity(pod.spec, node)) return { reason: 'NodeAffinity', message: 'Predicate NodeAffinity failed' };
   const allocatable = node.status?.allocatable ?? {};
   const podsMax = allocatable['pods'] === undefined ? Infinity : parseQuantity(allocatable['pods']).value();
   const insufficient = (name: string, numbers: readonly [number, number, number]): Refusal => ({
