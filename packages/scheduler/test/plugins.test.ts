@@ -310,6 +310,15 @@ await t.test('PodTopologySpread scores by its own constraints, else by the defau
     undefined,
     'of no Service or ReplicaSet',
   );
+  const choosing = scoreAll(
+    podTopologySpread(),
+    { nodes, existing, pod: { labels: app, spec: { nodeSelector: { 'topology.kubernetes.io/zone': 'z1' } } } },
+    { defaultSelector: appSelector },
+  );
+  t.ok(
+    choosing !== undefined && (choosing['b'] ?? 0) > (choosing['a'] ?? 0),
+    'nodes that the pod does not choose do not count',
+  );
   // One hostname constraint over three nodes: a has two pods of weight ln(5), rounded to 3 and 0.
   const own = scoreAll(podTopologySpread(), {
     nodes,
@@ -425,7 +434,7 @@ await t.test('counters follow pods that come, change and go', (t) => {
 });
 
 await t.test('of too many counters the one asked longest ago is dropped, and counted anew when asked again', (t) => {
-  const index = new PodCounterIndex();
+  const index = new PodCounterIndex(() => undefined);
   const pod = infoOf({ labels: app });
   let walks = 0;
   const counts = (key: string): number => {

@@ -130,7 +130,8 @@ await t.test('sums and counters equal a recount, and placements hold what was as
     fc.property(steps, (history) => {
       const cache = newCache({ defaultSelector: appSelector });
       const framework = newFramework();
-      const zoneOf = (name: string): string => (name < 'c' ? 'z1' : 'z2');
+      // A node may come back in another zone.
+      const zoneOf = (name: string, cpu = 4): string => (name < 'c' && cpu % 3 > 0 ? 'z1' : 'z2');
       for (const name of nodeNames) cache.setNode(newNode({ name, labels: { zone: zoneOf(name) } }));
       const placed: { readonly info: PodInfo; readonly nodeName: string }[] = [];
       const counted = apps.map((app) => ({
@@ -138,7 +139,7 @@ await t.test('sums and counters equal a recount, and placements hold what was as
         namespace: 'default',
         matches: ({ labels }: PodInfo) => labels['app'] === app,
       }));
-      for (const query of counted) cache.podCounts(query);
+      for (const query of counted) cache.podCountsByDomain(query, 'zone');
       for (const step of history) {
         const at = 'index' in step && placed.length > 0 ? step.index % placed.length : -1;
         const chosen = placed[at];
@@ -171,7 +172,11 @@ await t.test('sums and counters equal a recount, and placements hold what was as
             break;
           case 'node':
             cache.setNode(
-              newNode({ name: step.name, labels: { zone: zoneOf(step.name) }, allocatable: { cpu: String(step.cpu) } }),
+              newNode({
+                name: step.name,
+                labels: { zone: zoneOf(step.name, step.cpu) },
+                allocatable: { cpu: String(step.cpu) },
+              }),
             );
             break;
           case 'removeNode':
@@ -199,6 +204,13 @@ await t.test('sums and counters equal a recount, and placements hold what was as
           here.reduce((total, { requiredAntiAffinity }) => total + requiredAntiAffinity.length, 0),
         );
       }
+      for (const query of counted)
+        for (const zone of ['z1', 'z2'])
+          t.equal(
+            cache.podCountsByDomain(query, 'zone').get(zone) ?? 0,
+            placed.filter(({ info, nodeName }) => query.matches(info) && cache.node(nodeName)?.labels['zone'] === zone)
+              .length,
+          );
     }),
     { numRuns: RUNS },
   );

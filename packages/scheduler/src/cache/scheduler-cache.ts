@@ -32,7 +32,7 @@ export class SchedulerCache implements Snapshot {
   /** With those that only have pods so far. */
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #pods = new Map<string, PlacedPod>();
-  readonly #counters = new PodCounterIndex();
+  readonly #counters = new PodCounterIndex((name, key) => this.#nodes.get(name)?.labels[key]);
   readonly #terms = new TermIndex();
   readonly #images = new Map<string, number>();
   #ordered: readonly NodeInfo[] | undefined;
@@ -63,9 +63,11 @@ export class SchedulerCache implements Snapshot {
   }
 
   podCounts(query: PodQuery): ReadonlyMap<string, number> {
-    return this.#counters.counts(query, () =>
-      this.#pods.values().map(({ info, nodeName }) => [info, nodeName] as const),
-    );
+    return this.#counters.counts(query, () => this.#placements());
+  }
+
+  podCountsByDomain(query: PodQuery, topologyKey: string): ReadonlyMap<string, number> {
+    return this.#counters.domainCounts(query, topologyKey, () => this.#placements());
   }
 
   termUsages(kind: TermKind): Iterable<TermUsage> {
@@ -88,6 +90,8 @@ export class SchedulerCache implements Snapshot {
   setNode(node: Node): void {
     const info = this.#nodeInfo(node.metadata.name ?? '');
     const moved = info.node === undefined || zoneOf(info.labels) !== zoneOf(node.metadata.labels ?? {});
+    if (info.node === undefined || JSON.stringify(info.labels) !== JSON.stringify(node.metadata.labels ?? {}))
+      this.#counters.nodeLabelsChanged();
     this.#countImages(info, -1);
     info.setNode(node);
     this.#countImages(info, 1);
@@ -98,6 +102,7 @@ export class SchedulerCache implements Snapshot {
   removeNode(name: string): void {
     const info = this.#nodes.get(name);
     if (info === undefined) return;
+    this.#counters.nodeLabelsChanged();
     this.#countImages(info, -1);
     info.setNode(undefined);
     this.#ordered = undefined;
@@ -145,6 +150,10 @@ export class SchedulerCache implements Snapshot {
 
   namespaceLabelsChanged(): void {
     this.#counters.namespaceLabelsChanged();
+  }
+
+  #placements(): Iterable<readonly [PodInfo, string]> {
+    return this.#pods.values().map(({ info, nodeName }) => [info, nodeName] as const);
   }
 
   #place(placed: PlacedPod): void {

@@ -43,6 +43,8 @@ export interface Snapshot {
   node(name: string): NodeInfo | undefined;
   /** How many matching pods each node has; nodes without any are left out. Kept up to date per pod event. */
   podCounts(query: PodQuery): ReadonlyMap<string, number>;
+  /** The same by the value of a label of the nodes; nodes without the label are left out. */
+  podCountsByDomain(query: PodQuery, topologyKey: string): ReadonlyMap<string, number>;
   /** The distinct terms of this kind of all pods on nodes. */
   termUsages(kind: TermKind): Iterable<TermUsage>;
   namespaceLabels(namespace: string): Labels | undefined;

@@ -1,4 +1,4 @@
-import { isStatusError, labelSelectorFrom, type LabelSelector, type Labels } from '@naru/api';
+import { isStatusError, labelSelectorFrom, selectorFromSet, type LabelSelector, type Labels } from '@naru/api';
 
 export type { Labels };
 
@@ -25,7 +25,8 @@ export function compileLabelSelector(selector: LabelSelector | undefined): Label
 
 /** Compiles a map of labels that must all be there, such as a Service's selector. */
 export function compileLabelSet(labels: Labels): LabelMatcher {
-  return compileLabelSelector({ matchLabels: { ...labels } });
+  const compiled = selectorFromSet(labels);
+  return { key: compiled.toString(), matches: (others) => compiled.matches(others) };
 }
 
 /** All of them must match. */

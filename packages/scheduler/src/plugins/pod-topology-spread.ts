@@ -5,6 +5,7 @@ import {
   unresolvable,
   unschedulable,
   type Plugin,
+  type PodQuery,
   type QueueingHint,
   type Snapshot,
 } from '../framework/plugin.ts';
@@ -26,6 +27,7 @@ interface Constraint {
   readonly topologyKey: string;
   readonly selector: LabelMatcher;
   readonly minDomains: number;
+  /** Only nodes that the pod's nodeSelector and node affinity choose count; false when it chooses none. */
   readonly honorsAffinity: boolean;
   readonly honorsTaints: boolean;
 }
@@ -76,7 +78,7 @@ function compileConstraint(constraint: ConstraintOfPod, pod: PodInfo): Constrain
     maxSkew: constraint.maxSkew,
     topologyKey: constraint.topologyKey,
     minDomains: constraint.minDomains ?? 1,
-    honorsAffinity: (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor',
+    honorsAffinity: (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor' && choosesNodes(pod),
     honorsTaints: constraint.nodeTaintsPolicy === 'Honor',
     selector: compileLabelSelector(
       labelSelector === undefined || extra.length === 0
@@ -103,9 +105,15 @@ function constraintsOf(
     topologyKey,
     selector,
     minDomains: 1,
-    honorsAffinity: true,
+    honorsAffinity: choosesNodes(pod),
     honorsTaints: false,
   }));
+}
+
+/** Whether the pod has a nodeSelector or required node affinity at all. */
+function choosesNodes({ pod: { spec } }: PodInfo): boolean {
+  const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return required !== undefined || Object.keys(spec?.nodeSelector ?? {}).length > 0;
 }
 
 function hasAllKeys(node: NodeInfo, constraints: readonly Constraint[]): boolean {
@@ -119,14 +127,13 @@ function nodeCounts(constraint: Constraint, pod: PodInfo, node: NodeInfo): boole
   return !constraint.honorsTaints || findUntoleratedTaint(node.taints, pod.pod.spec?.tolerations) === undefined;
 }
 
-/** Matching pods of the pod's own namespace, by node; pods on their way out do not count. */
-function countsOf(selector: LabelMatcher, pod: PodInfo, snapshot: Snapshot): ReadonlyMap<string, number> {
-  const { namespace } = pod;
-  return snapshot.podCounts({
+/** Matching pods of the pod's own namespace; pods on their way out do not count. */
+function queryOf(selector: LabelMatcher, { namespace }: PodInfo): PodQuery {
+  return {
     key: `spread|${namespace}|${selector.key}`,
     namespace,
     matches: (other) => other.namespace === namespace && !other.terminating && selector.matches(other.labels),
-  });
+  };
 }
 
 function hardConstraint(
@@ -135,7 +142,7 @@ function hardConstraint(
   pod: PodInfo,
   snapshot: Snapshot,
 ): HardConstraint {
-  const counts = countsOf(constraint.selector, pod, snapshot);
+  const counts = snapshot.podCounts(queryOf(constraint.selector, pod));
   const countByDomain = new Map<string, number>();
   for (const node of snapshot.nodes) {
     if (!hasAllKeys(node, all) || !nodeCounts(constraint, pod, node)) continue;
@@ -156,24 +163,31 @@ function softConstraint(
   requiredKeys: readonly Constraint[],
   snapshot: Snapshot,
 ): SoftConstraint {
-  const countByNode = countsOf(constraint.selector, pod, snapshot);
+  const query = queryOf(constraint.selector, pod);
+  const countByNode = snapshot.podCounts(query);
   const { topologyKey } = constraint;
   if (topologyKey === HOSTNAME_LABEL)
     return { ...constraint, countByNode, countByDomain: new Map(), weight: Math.log(candidates.length + 2) };
+  // Mostly every node of a domain counts, and the domains' sums are there already.
+  const everyNode =
+    !constraint.honorsAffinity &&
+    !constraint.honorsTaints &&
+    requiredKeys.every((each) => each.topologyKey === topologyKey);
+  const totals = everyNode ? snapshot.podCountsByDomain(query, topologyKey) : undefined;
   const countByDomain = new Map<string, number>();
   for (const node of candidates) {
     const domain = node.labels[topologyKey];
-    if (domain !== undefined) countByDomain.set(domain, 0);
+    if (domain !== undefined && !countByDomain.has(domain)) countByDomain.set(domain, totals?.get(domain) ?? 0);
   }
-  // Few nodes have matching pods, so the walk is over those and not over all nodes.
-  for (const [name, count] of countByNode) {
-    const node = snapshot.node(name);
-    const domain = node?.labels[topologyKey];
-    const before = domain === undefined ? undefined : countByDomain.get(domain);
-    if (node === undefined || domain === undefined || before === undefined) continue;
-    if (!hasAllKeys(node, requiredKeys) || !nodeCounts(constraint, pod, node)) continue;
-    countByDomain.set(domain, before + count);
-  }
+  if (!everyNode)
+    for (const [name, count] of countByNode) {
+      const node = snapshot.node(name);
+      const domain = node?.labels[topologyKey];
+      const before = domain === undefined ? undefined : countByDomain.get(domain);
+      if (node === undefined || domain === undefined || before === undefined) continue;
+      if (!hasAllKeys(node, requiredKeys) || !nodeCounts(constraint, pod, node)) continue;
+      countByDomain.set(domain, before + count);
+    }
   return { ...constraint, countByNode, countByDomain, weight: Math.log(countByDomain.size + 2) };
 }
 
