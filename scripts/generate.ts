@@ -1,7 +1,7 @@
 // Makes what is generated and therefore not committed: packages/api/generated/{schemas,docs}.json, the schemas of the
 // built-in kinds, out of the models of @kubernetes/client-node and the facts in packages/api/data. Run by
 // scripts/bootstrap.mjs when its inputs changed.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { builtInResources } from '../packages/api/src/resources.ts';
 import type { FieldSchema, FieldType, GroupVersionKind, ModelSchema } from '../packages/api/src/schema.ts';
@@ -230,5 +230,9 @@ const docs = Object.fromEntries(sorted.map(([name, model]) => [name, docsOf(mode
 for (const path of [...quantities, ...Object.keys(supplement.goTypes)])
   if (!used.has(path)) throw new Error(`packages/api/data/schema-supplement.json: no field ${path}`);
 mkdirSync(outputFolder, { recursive: true });
-writeFileSync(join(outputFolder, 'schemas.json'), JSON.stringify(schemas));
-writeFileSync(join(outputFolder, 'docs.json'), JSON.stringify(docs));
+// Renamed into place: another process may be reading the old ones.
+for (const [file, content] of Object.entries({ 'schemas.json': schemas, 'docs.json': docs })) {
+  const temporary = join(outputFolder, `.${file}.${process.pid}`);
+  writeFileSync(temporary, JSON.stringify(content));
+  renameSync(temporary, join(outputFolder, file));
+}
