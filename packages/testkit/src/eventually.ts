@@ -9,14 +9,14 @@ const POLL_MS = 5;
 export async function eventually<T>(
   fn: () => T | Promise<T>,
   options: { readonly deadlineMs?: number } = {},
-): Promise<T> {
+): Promise<Exclude<T, false>> {
   const deadlineMs = options.deadlineMs ?? 10_000;
   const startedMs = performance.now();
   for (;;) {
     let failure: unknown = new Error('returned false');
     try {
       const value = await fn();
-      if (value !== false) return value;
+      if (value !== false) return value as Exclude<T, false>;
     } catch (error) {
       failure = error;
     }

@@ -124,12 +124,13 @@ interface OpenLog {
 }
 
 async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk): Promise<OpenLog> {
+  const clock = options.ports?.clock ?? systemClock;
   const walOptions = {
     disk,
     directory: join(options.dataDir, 'member', 'wal'),
     ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     ...(options.onSync === undefined ? {} : { onSync: options.onSync }),
-    ...(options.ports?.clock === undefined ? {} : { monotonic: options.ports.clock.monotonic }),
+    monotonic: () => clock.monotonic(),
   };
   const found = await Wal.open(walOptions);
   if (found === undefined) {

@@ -4,6 +4,7 @@ import type { CommandEntry, StateMachine } from '../../src/consensus.ts';
 export class ListMachine implements StateMachine<number> {
   items: string[] = [];
   appliedIndex = 0;
+  restores = 0;
   readonly leaderships: (number | undefined)[] = [];
 
   /** Answers a command with the count of items after it. */
@@ -24,6 +25,7 @@ export class ListMachine implements StateMachine<number> {
     const parts: Uint8Array[] = [];
     for await (const chunk of chunks) parts.push(Buffer.from(chunk));
     const { index, items } = JSON.parse(Buffer.concat(parts).toString()) as { index: number; items: string[] };
+    this.restores++;
     this.items = items;
     this.appliedIndex = index;
   }

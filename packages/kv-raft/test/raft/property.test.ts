@@ -223,7 +223,7 @@ await t.test('no schedule of messages, timeouts, writes and crashes breaks a saf
   const property = fc.property(actions({ withConf: true }), (schedule) => {
     applied = Math.max(applied, runSchedule(schedule).checker.appliedCount);
   });
-  fc.assert(property, { numRuns, verbose: 1 });
+  fc.assert(property, { numRuns });
   t.ok(applied > 20, `at most ${applied} entries applied in one run`);
 });
 
@@ -247,6 +247,6 @@ await t.test('after any schedule, once messages arrive again, there is a leader 
       if (lastIndex !== leader.raft.status.lastIndex || appliedIndex !== lastIndex) throw new Error(`${id} is behind`);
     }
   });
-  fc.assert(property, { numRuns, verbose: 1 });
+  fc.assert(property, { numRuns });
   t.pass();
 });
