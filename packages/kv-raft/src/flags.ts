@@ -1,4 +1,4 @@
-import { UsageError, type FlagTable, type FlagValues } from '@naru/component';
+import { parseDuration, UsageError, type FlagTable, type FlagValues } from '@naru/component';
 import type { AutoCompaction } from './server/auto-compactor.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -147,11 +147,8 @@ export function parseInitialCluster(values: Flags): InitialMember[] {
   return Array.from(members, ([name, peerUrls]) => ({ name, peerUrls }));
 }
 
-/** Undefined: no auto compaction. */
-export function parseAutoCompaction(
-  values: Flags,
-  parseDuration: (text: string) => number | undefined,
-): AutoCompaction | undefined {
+/** Undefined: no auto compaction. @throws UsageError that names the flag */
+export function parseAutoCompaction(values: Flags): AutoCompaction | undefined {
   const text = values['auto-compaction-retention'];
   const bad = new UsageError(`invalid argument ${JSON.stringify(text)} for "--auto-compaction-retention" flag`);
   const isNumber = /^\d+$/u.test(text);
@@ -165,3 +162,21 @@ export function parseAutoCompaction(
 }
 
 export const QUOTA_BACKEND_BYTES_DEFAULT = 2048 * MEBIBYTE;
+
+/** What the flags cannot say one by one. @throws UsageError that names the flag */
+export function checkFlags(values: Flags): void {
+  if (values['election-timeout'] < 5 * values['heartbeat-interval'])
+    throw new UsageError('--election-timeout must be at least 5 times --heartbeat-interval');
+  for (const [urls, certFlag, keyFlag, caFlag, authFlag] of [
+    ['listen-client-urls', 'cert-file', 'key-file', 'trusted-ca-file', 'client-cert-auth'],
+    ['listen-peer-urls', 'peer-cert-file', 'peer-key-file', 'peer-trusted-ca-file', 'peer-client-cert-auth'],
+  ] as const) {
+    const tls = parseUrls(urls, values[urls]).some((each) => each.tls);
+    if (tls && (values[certFlag] === undefined || values[keyFlag] === undefined))
+      throw new UsageError(`https in --${urls} needs --${certFlag} and --${keyFlag}`);
+    if (values[authFlag] && values[caFlag] === undefined) throw new UsageError(`--${authFlag} needs --${caFlag}`);
+  }
+  parseUrls('listen-metrics-urls', values['listen-metrics-urls']);
+  parseUrls('advertise-client-urls', values['advertise-client-urls']);
+  parseUrls('initial-advertise-peer-urls', values['initial-advertise-peer-urls']);
+}

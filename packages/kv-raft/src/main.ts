@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseDuration, readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
+import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
 import { openMember } from './driver/open-member.ts';
 import type { Member } from './driver/member.ts';
 import {
+  checkFlags,
   flags,
   parseAutoCompaction,
   parseInitialCluster,
@@ -28,13 +31,6 @@ async function readTls(values: Flags): Promise<{ readonly client: TlsMaterial; r
     cert: values['peer-cert-file'],
     key: values['peer-key-file'],
   });
-  const needed = [
-    ['listen-client-urls', client, 'cert-file', 'key-file'],
-    ['listen-peer-urls', peer, 'peer-cert-file', 'peer-key-file'],
-  ] as const;
-  for (const [urls, tls, certFlag, keyFlag] of needed)
-    if (parseUrls(urls, values[urls]).some((each) => each.tls) && (tls.cert === undefined || tls.key === undefined))
-      throw new UsageError(`https in --${urls} needs --${certFlag} and --${keyFlag}`);
   return { client, peer };
 }
 
@@ -43,11 +39,16 @@ await runMain({
   description: 'A Raft-replicated key-value store that speaks the etcd v3 API.',
   flags,
   async start(values, { logger }) {
+    checkFlags(values);
     const electionTimeoutMs = values['election-timeout'];
-    if (electionTimeoutMs < 5 * values['heartbeat-interval'])
-      throw new UsageError('--election-timeout must be at least 5 times --heartbeat-interval');
     const initialCluster = parseInitialCluster(values);
-    const autoCompaction = parseAutoCompaction(values, parseDuration);
+    const autoCompaction = parseAutoCompaction(values);
+    const dataDir = values['data-dir'] ?? `${values.name}.etcd`;
+    // Beginning anew under an old member's name would forget its vote.
+    if (values['initial-cluster-state'] === 'existing' && !existsSync(join(dataDir, 'member', 'wal')))
+      throw new UsageError(
+        `--initial-cluster-state existing: --data-dir ${dataDir} holds no member; adding members is not supported`,
+      );
     const tls = await readTls(values);
     let member: Member<CommandResult> | undefined;
     return await Server.start({
@@ -62,7 +63,7 @@ await runMain({
       startConsensus: async (stateMachine) => {
         member = await openMember({
           name: values.name,
-          dataDir: values['data-dir'] ?? `${values.name}.etcd`,
+          dataDir,
           initialCluster,
           initialClusterToken: values['initial-cluster-token'],
           advertiseClientUrls: values['advertise-client-urls'],
