@@ -20,7 +20,6 @@ import { ProbeManager } from './probe/probe-manager.ts';
 import { Prober } from './probe/prober.ts';
 import { openRuntime, type OpenedRuntime, type RuntimeName } from './runtime/open-runtime.ts';
 import { KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts';
-import { selfSignedCertificate } from './server/serving-certificate.ts';
 
 /** Kubernetes' version as the kubelet claims it, with naru's own. */
 export const kubeletVersion = 'v1.35.0+naru.0.1.0';
@@ -74,7 +73,7 @@ export class Kubelet implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const { client, nodeName, logger, rootDir } = options;
-    for (const folder of [rootDir, join(rootDir, 'pods')]) mkdirSync(folder, { recursive: true, mode: 0o755 });
+    for (const folder of [rootDir, join(rootDir, 'pods')]) mkdirSync(folder, { recursive: true, mode: 0o750 });
     this.#informers = new SharedInformerFactory({ client, clock: this.#clock, logger });
     this.#podInformer = this.#informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` });
     this.#nodeInformer = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` });
@@ -82,7 +81,7 @@ export class Kubelet implements AsyncDisposable {
     this.#recorder = new EventRecorder({ client, component: 'kubelet', host: nodeName, logger, clock: this.#clock });
     this.#prober = new Prober({ runtime: this.#opened.runtime, userAgent });
     this.#context = this.#makeContext();
-    this.#workers = new PodWorkers(this.#context, { podsFolder: join(rootDir, 'pods') });
+    this.#workers = new PodWorkers(this.#context);
     this.#measure();
   }
 
@@ -190,6 +189,7 @@ export class Kubelet implements AsyncDisposable {
       startBackoff: new CrashLoopBackoff(),
       hostIP: nodeIP,
       podLogsFolder: join(rootDir, 'pod-logs'),
+      podsFolder: join(rootDir, 'pods'),
       admit: (pod) => this.#admit(pod),
     };
   }
@@ -238,10 +238,15 @@ export class Kubelet implements AsyncDisposable {
 
   async #serverOptions(): Promise<KubeletServerOptions> {
     const { address, port, tls, clientCA, nodeName, nodeIP, rootDir, logger } = this.#options;
+    const selfSigned = async (): Promise<{ cert: string; key: string }> => {
+      // Loaded where it is needed: it is large.
+      const { selfSignedCertificate } = await import('./server/serving-certificate.ts');
+      return await selfSignedCertificate(join(rootDir, 'pki'), { nodeName, nodeIP });
+    };
     return {
       host: address,
       port,
-      tls: tls ?? (await selfSignedCertificate(join(rootDir, 'pki'), { nodeName, nodeIP })),
+      tls: tls ?? (await selfSigned()),
       clientCA,
       registry: this.registry,
       logger,
@@ -262,10 +267,13 @@ export class Kubelet implements AsyncDisposable {
     const all = await runtimePod(runtime, worker.uid);
     const status = which === 'previous' ? previousContainer(all, container) : newestContainer(all, container);
     if (status === undefined) {
+      const { containerStatuses = [], initContainerStatuses = [] } = worker.status;
+      const said = [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === container);
+      if (said === undefined) return { status: 400, message: `container ${container} not found in pod ${pod}` };
       const message =
         which === 'previous'
           ? `previous terminated container "${container}" in pod "${pod}" not found`
-          : `container "${container}" in pod "${pod}" is waiting to start: ContainerCreating`;
+          : `container "${container}" in pod "${pod}" is waiting to start: ${said.state?.waiting?.reason ?? 'unknown'}`;
       return { status: 400, message };
     }
     return {

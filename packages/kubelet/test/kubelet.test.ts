@@ -16,6 +16,8 @@ import t from 'tap';
 import { Agent, request } from 'undici';
 import { ControlPlane } from './support/control-plane.ts';
 
+// Eight processes start one after the other; on a machine that is busy that takes its time.
+t.setTimeout(300_000);
 const plane = new ControlPlane();
 t.teardown(async () => await plane[Symbol.asyncDispose]());
 await plane.start();
@@ -411,48 +413,45 @@ await t.test(
   },
 );
 
-await t.test('a node takes in no more pods than it may', async (t) => {
-  await kubelet.stop('SIGTERM');
-  kubelet = await plane.startKubelet(['--max-pods=1']);
-  await eventually(async () => (await client.get(nodes, 'node-1')).status?.allocatable?.['pods'] === '1');
-  await create('one', { containers: [shell('exec sleep 300')] });
-  await until('one', isReady);
-  await create('two', { containers: [shell('exec sleep 300')] });
-  const two = await until('two', ({ status }) => status?.phase === 'Failed');
-  t.match(two.status, { reason: 'OutOfpods', message: /requested: 1, used: 1, capacity: 1/u });
-  for (const name of ['one', 'two']) await remove(name, 1);
-  for (const name of ['one', 'two']) await gone(name);
-});
-
-await t.test('hollow pods are ready at once, have addresses of their own, and survive the kubelet', async (t) => {
-  await kubelet.stop('SIGTERM');
-  const args = ['--container-runtime=hollow', '--max-pods=1000'];
-  kubelet = await plane.startKubelet(args);
-  await eventually(async () => (await client.get(nodes, 'node-1')).status?.allocatable?.['pods'] === '1k');
-  const names = Array.from({ length: 100 }, (_, i) => `hollow-${i}`);
-  await Promise.all(names.map(async (name) => await create(name, { containers: [{ name: 'main', image: 'nginx' }] })));
-  const list = async () => (await client.list(pods, { namespace })).items;
-  const running = await eventually(
-    async () => {
-      const items = await list();
-      if (!items.every(isReady)) throw new Error(`${items.filter(isReady).length} ready`);
-      return items;
-    },
-    { deadlineMs: 30_000 },
-  );
-  t.equal(new Set(running.map(({ status }) => status?.podIP)).size, 100);
-  await kubelet.stop('SIGKILL');
-  kubelet = await plane.startKubelet(args);
-  await create('late', { containers: [{ name: 'main', image: 'nginx' }] });
-  await until('late', isReady);
-  const after = await list();
-  t.equal(new Set(after.map(({ status }) => status?.podIP)).size, 101);
-  t.same(
-    after
-      .filter(({ metadata }) => metadata.name !== 'late')
-      .map((pod) => [pod.metadata.name, container(pod)?.containerID]),
-    running.map((pod) => [pod.metadata.name, container(pod)?.containerID]),
-  );
-  await Promise.all([...names, 'late'].map(async (name) => await remove(name)));
-  await eventually(async () => (await list()).length === 0, { deadlineMs: 30_000 });
-});
+await t.test(
+  'hollow pods are ready at once, have addresses of their own, survive the kubelet, and are no more than the node may have',
+  async (t) => {
+    await kubelet.stop('SIGTERM');
+    const args = ['--container-runtime=hollow', '--max-pods=101'];
+    kubelet = await plane.startKubelet(args);
+    await eventually(async () => (await client.get(nodes, 'node-1')).status?.allocatable?.['pods'] === '101');
+    const names = Array.from({ length: 100 }, (_, i) => `hollow-${i}`);
+    await Promise.all(
+      names.map(async (name) => await create(name, { containers: [{ name: 'main', image: 'nginx' }] })),
+    );
+    const list = async () => (await client.list(pods, { namespace })).items;
+    const running = await eventually(
+      async () => {
+        const items = await list();
+        if (!items.every(isReady)) throw new Error(`${items.filter(isReady).length} ready`);
+        return items;
+      },
+      { deadlineMs: 30_000 },
+    );
+    t.equal(new Set(running.map(({ status }) => status?.podIP)).size, 100);
+    await kubelet.stop('SIGKILL');
+    kubelet = await plane.startKubelet(args);
+    await create('late', { containers: [{ name: 'main', image: 'nginx' }] });
+    await until('late', isReady);
+    await create('beyond', { containers: [{ name: 'main', image: 'nginx' }] });
+    const beyond = await until('beyond', ({ status }) => status?.phase === 'Failed');
+    t.match(beyond.status, { reason: 'OutOfpods', message: /requested: 1, used: 101, capacity: 101/u });
+    await remove('beyond');
+    await gone('beyond');
+    const after = await list();
+    t.equal(new Set(after.map(({ status }) => status?.podIP)).size, 101);
+    t.same(
+      after
+        .filter(({ metadata }) => metadata.name !== 'late')
+        .map((pod) => [pod.metadata.name, container(pod)?.containerID]),
+      running.map((pod) => [pod.metadata.name, container(pod)?.containerID]),
+    );
+    await Promise.all([...names, 'late'].map(async (name) => await remove(name)));
+    await eventually(async () => (await list()).length === 0, { deadlineMs: 30_000 });
+  },
+);

@@ -406,9 +406,9 @@ await t.test('probes count answers in a row', async (t) => {
   t.match(parameters, { periodMs: 10_000, timeoutMs: 1000, initialDelayMs: 0 });
   const run = (kind: 'liveness' | 'readiness' | 'startup', answers: string): string[] => {
     let state = initialState(kind);
-    return [...answers].map(
-      (each) => (state = observe(state, each === '+' ? 'success' : 'failure', parameters)).result,
-    );
+    return answers
+      .split('')
+      .map((each) => (state = observe(state, each === '+' ? 'success' : 'failure', parameters)).result);
   };
   t.same(run('readiness', '++-+++'), ['failure', 'failure', 'failure', 'failure', 'failure', 'success']);
   t.same(run('liveness', '-+--'), ['success', 'success', 'success', 'failure']);

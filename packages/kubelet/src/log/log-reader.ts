@@ -24,6 +24,7 @@ const LF = 0x0a;
 export async function* readLog(path: string, options: LogOptions): AsyncGenerator<Buffer> {
   let left = options.limitBytes ?? Infinity;
   let file = await open(path, 'r');
+  let next: FileHandle | undefined;
   try {
     let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
     for (;;) {
@@ -36,16 +37,21 @@ export async function* readLog(path: string, options: LogOptions): AsyncGenerato
         left -= text.length;
         if (left <= 0 || options.signal.aborted) return;
       }
-      if (!mayGrow || options.signal.aborted) return;
-      const next = await rotated(path, file);
       if (next !== undefined) {
         await file.close();
         file = next;
+        next = undefined;
         offset = 0;
-      } else await changed(path, options.signal);
+        continue;
+      }
+      if (!mayGrow || options.signal.aborted) return;
+      next = await rotated(path, file);
+      // Renamed away: once more what came into it before that, then on to the next.
+      if (next === undefined) await changed(path, options.signal);
     }
   } finally {
     await file.close();
+    await next?.close();
   }
 }
 

@@ -137,10 +137,22 @@ export class NodeAgent {
     }
   }
 
+  /** Somebody may have deleted it: it is registered again, as upstream does at its next start. */
+  async #getOrRegister(): Promise<Node> {
+    const { client, signal, name } = this.#options;
+    try {
+      return await client.get(nodes, name, { signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await this.#register();
+      return await client.get(nodes, name, { signal });
+    }
+  }
+
   async #writeStatus(): Promise<void> {
     const { client, signal, name, clock, recorder, informer } = this.#options;
     const cached = informer.get('', name);
-    const node = cached ?? (await client.get(nodes, name, { signal }));
+    const node = cached ?? (await this.#getOrRegister());
     const facts = this.#facts();
     const status = nodeStatus(facts, node.status);
     const now = clock.monotonic();
@@ -148,7 +160,6 @@ export class NodeAgent {
     try {
       await client.patch(nodes, name, 'strategic', { status }, { subresource: 'status', signal });
     } catch (error) {
-      // Somebody deleted it: the kubelet's node is registered again, as upstream does at its next start.
       if (isNotFound(error)) await this.#register();
       throw error;
     }

@@ -6,8 +6,9 @@ import { expandCommand, makeEnvironment, referencedObjects, type EnvironmentVari
 import { containerHash, specOf } from '../plan/pod-spec.ts';
 import { annotations, labels, type ContainerConfig, type PodSandbox } from '../runtime/runtime-service.ts';
 import { hookFailure } from './lifecycle-hooks.ts';
-import { containerFieldPath, podLabels, sandboxConfig, type PodContext } from './pod-context.ts';
+import { containerFieldPath, podFolder, podLabels, sandboxConfig, type PodContext } from './pod-context.ts';
 import { mountsOf } from './pod-volumes.ts';
+import { terminationMessageMount } from './termination-message.ts';
 
 export interface StartRequest {
   readonly pod: Pod;
@@ -106,7 +107,12 @@ export class ContainerStarter {
       args: expandCommand(container.args, environment),
       workingDir: container.workingDir ?? '',
       envs: environment,
-      mounts: this.#context.isHollow ? [] : mountsOf(container, volumes, (name) => values.get(name)),
+      mounts: this.#context.isHollow
+        ? []
+        : [
+            ...mountsOf(container, volumes, (name) => values.get(name)),
+            terminationMessageMount(podFolder(this.#context, pod), container, start.attempt),
+          ],
       labels: { ...podLabels(pod), [labels.containerName]: container.name },
       annotations: {
         [annotations.containerHash]: containerHash(container),

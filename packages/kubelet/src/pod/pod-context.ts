@@ -38,6 +38,8 @@ export interface PodContext {
   readonly startBackoff: CrashLoopBackoff;
   readonly hostIP: string;
   readonly podLogsFolder: string;
+  /** Holds a folder per pod, named for its uid. */
+  readonly podsFolder: string;
   /** Whether containers are real: have volumes, environments, probes and hooks. Hollow ones do not. */
   readonly isHollow: boolean;
   /** Why a pod that has not begun here may not, or undefined if it may. */
@@ -53,6 +55,10 @@ export async function runtimePod(runtime: RuntimeService, uid: string): Promise<
 export function podLogFolder(podLogsFolder: string, pod: Pod): string {
   const { namespace = '', name = '', uid = '' } = pod.metadata;
   return `${podLogsFolder}/${namespace}_${name}_${uid}`;
+}
+
+export function podFolder(context: Pick<PodContext, 'podsFolder'>, pod: Pod): string {
+  return `${context.podsFolder}/${pod.metadata.uid}`;
 }
 
 export function podLabels(pod: Pod): Record<string, string> {

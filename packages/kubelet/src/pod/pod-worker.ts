@@ -9,8 +9,16 @@ import { podStatus } from '../plan/pod-status.ts';
 import { readySandbox, type RuntimePod } from '../plan/runtime-pod.ts';
 import type { ContainerKiller } from './container-killer.ts';
 import { downwardFacts, type ContainerStarter } from './container-starter.ts';
-import { containerFieldPath, podLogFolder, runtimePod, sandboxConfig, type PodContext } from './pod-context.ts';
+import {
+  containerFieldPath,
+  podFolder,
+  podLogFolder,
+  runtimePod,
+  sandboxConfig,
+  type PodContext,
+} from './pod-context.ts';
 import { collectGarbage, removePod } from './pod-garbage.ts';
+import { readTerminationMessage } from './termination-message.ts';
 
 /** Errors of a sync (a volume that cannot be set up, a runtime that does not answer) are tried again after this. */
 const retry = { baseMs: 1000, maxMs: 60_000, jitter: 0.2 };
@@ -34,6 +42,8 @@ export class PodWorker {
   readonly uid: string;
   readonly #options: PodWorkerOptions;
   readonly #waiting = new Map<string, WaitingReason>();
+  /** What ended containers left to say, by id: the folder that holds it goes before the pod. */
+  readonly #messages = new Map<string, string>();
   #pod: Pod;
   /** Not in the API any more: deleted without waiting for this kubelet, or never there. */
   #isGone = false;
@@ -59,6 +69,11 @@ export class PodWorker {
 
   get isTerminated(): boolean {
     return this.#isTerminated;
+  }
+
+  /** Its status as this kubelet sees it; the API may not have it yet. */
+  get status(): PodStatus {
+    return this.#status();
   }
 
   /** Whether its containers may still use the node's resources. */
@@ -172,7 +187,7 @@ export class PodWorker {
       waiting: this.#waiting,
       isReady: (id) => context.probes.isReady(this.uid, id),
       isStarted: (id) => context.probes.results(this.uid).isStarted(id, ''),
-      terminationMessage: () => undefined,
+      terminationMessage: (id) => this.#terminationMessage(runtime, id),
       hostIP: context.hostIP,
       nowMs: context.clock.now(),
       failure: this.#failure,
@@ -182,6 +197,18 @@ export class PodWorker {
     context.statuses.set(this.#pod, status);
     // It is over now: what is left of it must be ended.
     if (!wasOver && isTerminalPhase(status.phase) && !this.#isTerminating) this.#dirty = true;
+  }
+
+  #terminationMessage(runtime: RuntimePod, id: string): string | undefined {
+    const { context } = this.#options;
+    const known = this.#messages.get(id);
+    if (known !== undefined || context.isHollow) return known;
+    const status = runtime.containers.find((each) => each.id === id);
+    const container = allContainers(this.#pod).find(({ name }) => name === status?.metadata.name);
+    if (status === undefined || container === undefined) return undefined;
+    const message = readTerminationMessage(podFolder(context, this.#pod), container, status);
+    if (message !== undefined) this.#messages.set(id, message);
+    return message;
   }
 
   /** A pod that has not begun here is looked at once: can this node run it at all? */

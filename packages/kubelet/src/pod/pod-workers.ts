@@ -18,15 +18,13 @@ export class PodWorkers implements AsyncDisposable {
   readonly #starter: ContainerStarter;
   readonly #killer: ContainerKiller;
   readonly #workers = new Map<string, PodWorker>();
-  readonly #podsFolder: string;
   /** What the runtime had at the last relist, by container. */
   #seen = new Map<string, { readonly state: string; readonly podUid: string }>();
 
-  constructor(context: PodContext, options: { readonly podsFolder: string }) {
+  constructor(context: PodContext) {
     this.#context = context;
     this.#starter = new ContainerStarter(context);
     this.#killer = new ContainerKiller(context);
-    this.#podsFolder = options.podsFolder;
   }
 
   get workers(): Iterable<PodWorker> {
@@ -85,6 +83,8 @@ export class PodWorkers implements AsyncDisposable {
     const known = this.#workers.get(uid);
     if (known !== undefined) {
       this.#context.statuses.observe(pod);
+      // Thousands of hollow pods: what only echoes their status is not worth another look.
+      if (this.#context.isHollow && isEcho(pod, known.pod)) return;
       known.update(pod);
       return;
     }
@@ -131,9 +131,9 @@ export class PodWorkers implements AsyncDisposable {
     }
     if (this.#context.isHollow) return;
     const running = new Set(orphans.map(({ metadata }) => metadata.uid));
-    for (const uid of readdirSync(this.#podsFolder))
+    for (const uid of readdirSync(this.#context.podsFolder))
       if (!this.#workers.has(uid) && !running.has(uid))
-        rmSync(join(this.#podsFolder, uid), { recursive: true, force: true });
+        rmSync(join(this.#context.podsFolder, uid), { recursive: true, force: true });
   }
 
   async #endOrphan(sandboxId: string, uid: string): Promise<void> {
@@ -151,4 +151,14 @@ export class PodWorkers implements AsyncDisposable {
     for (const { logPath } of containers) rmSync(logPath, { force: true });
     this.#context.volumes.tearDown(uid);
   }
+}
+
+/** Whether nothing but the status may differ between two versions of a pod. */
+function isEcho({ metadata: a }: Pod, { metadata: b }: Pod): boolean {
+  return (
+    a.generation !== undefined &&
+    a.generation === b.generation &&
+    a.deletionTimestamp === b.deletionTimestamp &&
+    a.deletionGracePeriodSeconds === b.deletionGracePeriodSeconds
+  );
 }

@@ -41,10 +41,14 @@ export async function probeGrpc(
       stream.on('response', (headers) => (grpcStatus = headers['grpc-status'] as string | undefined));
       stream.on('trailers', (trailers) => (grpcStatus = trailers['grpc-status'] as string | undefined));
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.on('error', (error) => fail(`error: health rpc failed: ${messageOf(error)}`));
+      // After the session's own error, which says why.
+      stream.on('error', (error) => setImmediate(() => fail(`error: health rpc failed: ${messageOf(error)}`)));
       stream.on('close', () => {
         clearTimeout(timer);
-        if (grpcStatus !== '0') fail(`error: health rpc failed with code ${grpcStatus ?? 'none'}`);
+        if (grpcStatus !== '0') {
+          setImmediate(() => fail(`error: health rpc failed with code ${grpcStatus ?? 'none'}`));
+          return;
+        }
         const status = decodeStatus(Buffer.concat(chunks));
         if (status === SERVING) resolve({ result: 'success', output: 'service healthy' });
         else fail(`service unhealthy (responded with "${statusNames[status] ?? status}")`);
