@@ -168,11 +168,11 @@ export class ApiServer implements Component {
         this.#ready.resolve();
         return;
       } catch (error) {
+        abort?.throwIfAborted();
         logger.warn({ err: error }, 'waiting for the store');
-        await clock.sleep(
-          backoffMs(failures, { baseMs: 100, maxMs: 2000 }),
-          abort === undefined ? {} : { signal: abort },
-        );
+        const delay = backoffMs(failures, { baseMs: 100, maxMs: 2000 });
+        await clock.sleep(delay, abort === undefined ? {} : { signal: abort }).catch(() => undefined);
+        abort?.throwIfAborted();
       }
     }
   }

@@ -10,6 +10,9 @@ import type { WatchScope } from '../cache/watcher-index.ts';
 import type { CacheReads } from './cache-reads.ts';
 import { predicateOf, scopeOf, type ListOptions } from './list-options.ts';
 
+/** How long a client may take to read the end of its watch. */
+const UNREAD_END_MS = 10_000;
+
 export interface WatchRequestOptions {
   readonly cache: WatchCache;
   readonly resource: Resource;
@@ -68,6 +71,12 @@ export async function serveWatch(
       cancelTimeout();
       shutdown.removeEventListener('abort', onShutdown);
       remove?.();
+      // Whoever does not even read the end is cut off.
+      if (!response.closed)
+        response.once(
+          'close',
+          clock.after(UNREAD_END_MS, () => response.destroy()),
+        );
     },
   });
   const onShutdown = (): void => watcher.end();
