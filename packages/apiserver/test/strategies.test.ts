@@ -1,5 +1,6 @@
-import { formatFieldError, type UnstructuredObject } from '@naru/api';
+import { builtInResources, formatFieldError, type UnstructuredObject } from '@naru/api';
 import t from 'tap';
+import { registrationFor } from '../src/registry/registrations.ts';
 import { strategyFor } from '../src/registry/strategies/strategies.ts';
 
 type Json = Record<string, unknown>;
@@ -650,4 +651,33 @@ void t.test('a pod’s deletion waits for its kubelet only', async (t) => {
   const fields = strategyOf('Pod').selectableFields;
   t.equal(fields?.['spec.nodeName']?.(on('n', 'Running')), 'n');
   t.equal(fields?.['status.phase']?.(on('n', 'Running')), 'Running');
+});
+
+void t.test('an object that lacks everything is refused or stored, never an error of ours', async (t) => {
+  const shapes: readonly Json[] = [
+    {},
+    { spec: {} },
+    { spec: { template: {} } },
+    { spec: { template: { spec: {} }, jobTemplate: {} } },
+    { spec: { jobTemplate: { spec: {} }, selector: {} }, status: {} },
+  ];
+  for (const resource of builtInResources) {
+    const { strategy, table } = registrationFor(resource);
+    t.doesNotThrow(() => {
+      for (const shape of shapes) {
+        const object = objectOf(resource.kind, shape);
+        const old = objectOf(resource.kind, shape);
+        strategy.applyDefaults?.(object);
+        strategy.prepareForCreate?.(object, context);
+        strategy.validate?.(object);
+        strategy.prepareForUpdate?.(object, old, context);
+        strategy.validateUpdate?.(object, old);
+        strategy.prepareForStatusUpdate?.(object, old, context);
+        strategy.warnings?.(object);
+        strategy.gracePeriodSeconds?.(object, undefined);
+        for (const valueOf of Object.values(strategy.selectableFields ?? {})) valueOf(old);
+        table.cells(old, 0);
+      }
+    }, `${resource.resource}.${resource.group}`);
+  }
 });

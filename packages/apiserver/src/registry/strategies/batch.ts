@@ -24,7 +24,7 @@ const nameLabel = 'batch.kubernetes.io/job-name';
 /** A Job selects its own pods by its uid, unless it asks to do so itself. */
 function generateSelector(object: UnstructuredObject): void {
   const { spec, metadata } = object as unknown as Job;
-  if (spec === undefined || spec.manualSelector === true) return;
+  if (spec?.template === undefined || spec.manualSelector === true) return;
   const { name = '', uid = '' } = metadata;
   spec.template.metadata = {
     ...spec.template.metadata,

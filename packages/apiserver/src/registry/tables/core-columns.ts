@@ -151,38 +151,53 @@ export const endpointSliceTable: TableConvertor = tableOf<EndpointSlice>([
   ageColumn(),
 ]);
 
-function eventSource({ source, reportingComponent }: CoreEvent): string {
-  const component = source?.component ?? '';
-  const name = component === '' ? (reportingComponent ?? '') : component;
-  const host = source?.host ?? '';
+/** An event in the form of the core group, or of events.k8s.io. */
+type AnyEvent = Partial<Omit<CoreEvent, 'metadata'>> &
+  Pick<CoreEvent, 'metadata'> & {
+    regarding?: CoreEvent['involvedObject'];
+    note?: string;
+    reportingController?: string;
+    deprecatedSource?: CoreEvent['source'];
+    deprecatedFirstTimestamp?: string;
+    deprecatedLastTimestamp?: string;
+    deprecatedCount?: number;
+  };
+
+function eventSource(event: AnyEvent): string {
+  const { component = '', host = '' } = event.source ?? event.deprecatedSource ?? {};
+  const name = component === '' ? (event.reportingComponent ?? event.reportingController ?? '') : component;
   return host === '' ? name : `${name}, ${host}`;
 }
 
-const firstSeen = ({ firstTimestamp, eventTime }: CoreEvent, now: number): string =>
-  ageOf(firstTimestamp ?? eventTime, now);
+const firstSeen = ({ firstTimestamp, deprecatedFirstTimestamp, eventTime }: AnyEvent, now: number): string =>
+  ageOf(firstTimestamp ?? deprecatedFirstTimestamp ?? eventTime, now);
 
-function lastSeen(event: CoreEvent, now: number): string {
+function lastSeen(event: AnyEvent, now: number): string {
   if (event.series !== undefined) return ageOf(event.series.lastObservedTime, now);
-  return event.lastTimestamp === undefined ? firstSeen(event, now) : ageOf(event.lastTimestamp, now);
+  const last = event.lastTimestamp ?? event.deprecatedLastTimestamp;
+  return last === undefined ? firstSeen(event, now) : ageOf(last, now);
 }
 
-function involvedObject({ involvedObject: { kind = '', name = '' } }: CoreEvent): string {
+const objectOf = (event: AnyEvent): CoreEvent['involvedObject'] => event.involvedObject ?? event.regarding ?? {};
+
+function involvedObject(event: AnyEvent): string {
+  const { kind = '', name = '' } = objectOf(event);
   return name === '' ? kind.toLowerCase() : `${kind.toLowerCase()}/${name}`;
 }
 
-function eventCount({ series, count: times }: CoreEvent): number {
+function eventCount({ series, count: times, deprecatedCount }: AnyEvent): number {
   if (series !== undefined) return series.count ?? 0;
-  return times === undefined || times === 0 ? 1 : times;
+  return (times ?? deprecatedCount ?? 0) || 1;
 }
 
-export const eventTable: TableConvertor = tableOf<CoreEvent>([
+export const eventTable: TableConvertor = tableOf<AnyEvent>([
   column('Last Seen', lastSeen),
   column('Type', ({ type }) => type ?? ''),
   column('Reason', ({ reason }) => reason ?? ''),
   column('Object', involvedObject),
-  wide('Subobject', (event) => event.involvedObject.fieldPath ?? ''),
+  wide('Subobject', (event) => objectOf(event).fieldPath ?? ''),
   wide('Source', eventSource),
-  column('Message', ({ message }) => (message ?? '').trim()),
+  column('Message', ({ message, note }) => (message ?? note ?? '').trim()),
   wide('First Seen', firstSeen),
   column('Count', eventCount, { type: 'integer', priority: 1 }),
   column('Name', ({ metadata }) => metadata.name ?? '', { format: 'name', priority: 1 }),

@@ -27,7 +27,7 @@ export function summarize(pod: Pod, nowMs: number): PodSummary {
   const restartable = new Set(
     (pod.spec?.initContainers ?? []).filter((each) => each.restartPolicy === 'Always').map((each) => each.name),
   );
-  let total = pod.spec?.containers.length ?? 0;
+  let total = pod.spec?.containers?.length ?? 0;
   let ready = 0;
   let reason = status.reason !== undefined && status.reason !== '' ? status.reason : (status.phase ?? '');
   for (const condition of status.conditions ?? []) {

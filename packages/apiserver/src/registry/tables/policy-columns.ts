@@ -20,7 +20,7 @@ const createdAt = <T extends Meta>(): ColumnOf<T> =>
 export const createdAtTable: TableConvertor = tableOf<Meta>([nameColumn(), createdAt()]);
 
 interface Binding extends Meta {
-  readonly roleRef: { kind: string; name: string };
+  readonly roleRef?: { kind: string; name: string };
   readonly subjects?: { kind: string; name: string; namespace?: string }[];
 }
 
@@ -34,7 +34,7 @@ const subjectsOf =
 
 export const bindingTable: TableConvertor = tableOf<Binding>([
   nameColumn(),
-  column('Role', ({ roleRef }) => `${roleRef.kind}/${roleRef.name}`),
+  column('Role', ({ roleRef }) => `${roleRef?.kind ?? ''}/${roleRef?.name ?? ''}`),
   ageColumn(),
   wide('Users', subjectsOf('User')),
   wide('Groups', subjectsOf('Group')),
@@ -82,7 +82,7 @@ interface Target {
 
 interface HorizontalPodAutoscaler extends Meta {
   readonly spec?: {
-    scaleTargetRef: { kind: string; name: string };
+    scaleTargetRef?: { kind: string; name: string };
     minReplicas?: number;
     maxReplicas: number;
     metrics?: Metric[];
@@ -118,7 +118,7 @@ function hpaTargets({ spec, status }: HorizontalPodAutoscaler): string {
 
 export const hpaTable: TableConvertor = tableOf<HorizontalPodAutoscaler>([
   nameColumn(),
-  column('Reference', ({ spec }) => `${spec?.scaleTargetRef.kind ?? ''}/${spec?.scaleTargetRef.name ?? ''}`),
+  column('Reference', ({ spec }) => `${spec?.scaleTargetRef?.kind ?? ''}/${spec?.scaleTargetRef?.name ?? ''}`),
   column('Targets', hpaTargets),
   column('MinPods', ({ spec }) => String(spec?.minReplicas ?? '<unset>')),
   column('MaxPods', ({ spec }) => spec?.maxReplicas ?? 0, { type: 'integer' }),
