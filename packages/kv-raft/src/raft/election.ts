@@ -11,6 +11,21 @@ export function tickElection(state: RaftState): void {
   hup(state, { transfer: false });
 }
 
+/** Of the election timeout: how much of it a follower still waits whose connection to the leader broke. */
+const SUSPICION_SHARE = 0.3;
+
+/**
+ * The connection to the leader broke, as it does at once when the leader's process dies: the lease that it was given ends,
+ * and an election follows soon, unless the leader is heard from again. One member that errs does no harm, as the others
+ * still hear the leader and refuse their pre-votes.
+ */
+export function suspectLeader(state: RaftState): void {
+  if (state.role !== 'follower' || !state.inLease) return;
+  const { electionTicks, random } = state.options;
+  state.electionElapsed = electionTicks;
+  state.randomizedElectionTicks = electionTicks + 1 + Math.floor(random() * SUSPICION_SHARE * electionTicks);
+}
+
 /** Starts an election, unless this member leads, has no vote, or does not know yet who votes. */
 export function hup(state: RaftState, options: { readonly transfer: boolean }): void {
   if (state.role === 'leader' || !state.isPromotable) return;

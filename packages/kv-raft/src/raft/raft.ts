@@ -8,25 +8,17 @@ import {
   type ConfChange,
   type ConfChangeOutcome,
 } from './conf-change.ts';
-import { handleVoteRequest, handleVoteResponse, hup, tickElection } from './election.ts';
+import { hup, suspectLeader, tickElection } from './election.ts';
 import { RaftLog } from './log.ts';
 import { NONE, type ConfState, type Entry, type HardState, type Message, type Proposal } from './message.ts';
 import type { Role, SnapshotMetadata } from './message.ts';
-import { handleProposal, handleProposalReject, propose, type ProposeOutcome } from './proposals.ts';
-import { handleReadRequest, handleReadResponse, requestRead } from './read-index.ts';
-import {
-  acknowledgeOwn,
-  broadcastHeartbeat,
-  flushAppends,
-  handleAppend,
-  handleAppendResponse,
-  handleHeartbeat,
-  handleHeartbeatResponse,
-  maybeCommit,
-} from './replication.ts';
-import { handleSnapshot, reportSnapshot } from './snapshots.ts';
+import { propose, type ProposeOutcome } from './proposals.ts';
+import { requestRead } from './read-index.ts';
+import { acknowledgeOwn, broadcastHeartbeat, flushAppends, maybeCommit } from './replication.ts';
+import { reportSnapshot } from './snapshots.ts';
 import { RaftState, type RaftOptions, type ReadState, type RejectedProposal } from './state.ts';
-import { bestTransferee, handleTimeoutNow, handleTransferLeader, transferLeader } from './transfer.ts';
+import { step } from './step.ts';
+import { bestTransferee, transferLeader } from './transfer.ts';
 
 /** What a member has on its disk when it starts. */
 export interface RaftStart {
@@ -176,128 +168,7 @@ export class Raft {
 
   /** A message of another member. */
   step(message: Message): void {
-    const state = this.#state;
-    if (message.to !== state.id) return;
-    if (message.term > state.term) {
-      if (!this.#acceptNewerTerm(message)) return;
-    } else if (message.term !== 0 && message.term < state.term) {
-      this.#refuseOlderTerm(message);
-      return;
-    }
-    this.#dispatch(message);
-  }
-
-  /** @returns whether the message is to be handled further */
-  #acceptNewerTerm(message: Message): boolean {
-    const state = this.#state;
-    switch (message.type) {
-      case 'MsgPreVote':
-      case 'MsgVote':
-        // A member that cannot hear the leader, or was removed, must not disturb those who can (Raft thesis, 4.2.3).
-        if (!message.transfer && state.inLease) return false;
-        if (message.type === 'MsgVote') state.becomeFollower(message.term, NONE);
-        return true;
-      case 'MsgPreVoteResp':
-        // Granted: the term of the election to come. Refused: the member's own, which is news.
-        if (message.reject) state.becomeFollower(message.term, NONE);
-        return true;
-      case 'MsgApp':
-      case 'MsgHeartbeat':
-      case 'MsgSnap':
-        state.becomeFollower(message.term, message.from);
-        return true;
-      default:
-        state.becomeFollower(message.term, NONE);
-        return true;
-    }
-  }
-
-  #refuseOlderTerm(message: Message): void {
-    const state = this.#state;
-    const { id, term } = state;
-    switch (message.type) {
-      case 'MsgApp':
-      case 'MsgHeartbeat':
-      case 'MsgSnap':
-        // A leader of the past steps down when it sees the newer term. Without this answer a member whose term ran ahead
-        // could never come back, as its votes are held up by the lease.
-        state.send({
-          type: 'MsgAppResp',
-          from: id,
-          to: message.from,
-          term,
-          index: 0,
-          reject: true,
-          rejectHint: 0,
-          logTerm: 0,
-        });
-        return;
-      case 'MsgPreVote':
-        state.send({ type: 'MsgPreVoteResp', from: id, to: message.from, term, reject: true });
-        return;
-      default:
-    }
-  }
-
-  #dispatch(message: Message): void {
-    const state = this.#state;
-    switch (message.type) {
-      case 'MsgVote':
-      case 'MsgPreVote':
-        handleVoteRequest(state, message);
-        return;
-      case 'MsgVoteResp':
-      case 'MsgPreVoteResp':
-        handleVoteResponse(state, message);
-        return;
-      case 'MsgApp':
-        this.#followLeader(message.from);
-        handleAppend(state, message);
-        return;
-      case 'MsgHeartbeat':
-        this.#followLeader(message.from);
-        handleHeartbeat(state, message);
-        return;
-      case 'MsgSnap':
-        this.#followLeader(message.from);
-        handleSnapshot(state, message);
-        return;
-      case 'MsgAppResp':
-        if (state.role === 'leader') handleAppendResponse(state, message);
-        return;
-      case 'MsgHeartbeatResp':
-        if (state.role === 'leader') handleHeartbeatResponse(state, message);
-        return;
-      case 'MsgReadIndex':
-        handleReadRequest(state, message);
-        return;
-      case 'MsgReadIndexResp':
-        handleReadResponse(state, message);
-        return;
-      case 'MsgProp':
-        handleProposal(state, message);
-        return;
-      case 'MsgPropReject':
-        handleProposalReject(state, message);
-        return;
-      case 'MsgTransferLeader':
-        handleTransferLeader(state, message);
-        return;
-      case 'MsgTimeoutNow':
-        handleTimeoutNow(state);
-        return;
-      default:
-        message satisfies never;
-    }
-  }
-
-  /** The leader of this term has spoken. */
-  #followLeader(leaderId: bigint): void {
-    const state = this.#state;
-    assert(state.role !== 'leader', 'a term has one leader');
-    if (state.role !== 'follower') state.becomeFollower(state.term, leaderId);
-    state.leaderId = leaderId;
-    state.electionElapsed = 0;
+    step(this.#state, message);
   }
 
   /** Proposes entries, all or none. `context` comes back in `rejectedProposals` when a leader refuses forwarded ones. */
@@ -319,10 +190,15 @@ export class Raft {
     transferLeader(this.#state, transferee);
   }
 
-  /** A message to the member could not be delivered. */
+  /** The connection to the member is broken: what was sent to it may be lost. */
   reportUnreachable(id: bigint): void {
-    const progress = this.#state.tracker.progress.get(id);
-    if (this.#state.role === 'leader' && progress?.state === 'replicate') progress.becomeProbe();
+    const state = this.#state;
+    if (state.role === 'leader') {
+      const progress = state.tracker.progress.get(id);
+      if (progress?.state === 'replicate') progress.becomeProbe();
+    } else if (id === state.leaderId) {
+      suspectLeader(state);
+    }
   }
 
   /** Whether the member got the snapshot that it was sent. */

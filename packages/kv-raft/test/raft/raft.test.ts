@@ -105,6 +105,32 @@ await t.test('elections', async (t) => {
     t.match(cluster.raft(2).status, { term: 9, leaderId: 0n });
   });
 
+  await t.test(
+    'a broken connection to the leader brings an election soon, if the leader is not heard from again',
+    async (t) => {
+      const cluster = new Cluster(3);
+      cluster.elect(1);
+      cluster.isolate(1);
+      for (const id of [2, 3]) cluster.raft(id).reportUnreachable(1n);
+      cluster.tick(2, 4);
+      t.equal(cluster.raft(2).isLeader, true, 'within 4 ticks instead of 10 to 20');
+    },
+  );
+
+  await t.test('one member whose connection broke does not disturb a leader that the others hear', async (t) => {
+    const cluster = new Cluster(3);
+    cluster.elect(1);
+    cluster.raft(3).reportUnreachable(1n);
+    cluster.tick(3, 4);
+    t.match(cluster.raft(3).status, { role: 'pre-candidate', term: 1 });
+    cluster.tick(1);
+    t.match(cluster.raft(3).status, { role: 'follower', term: 1, leaderId: 1n });
+    cluster.raft(3).reportUnreachable(1n);
+    cluster.tick(1);
+    cluster.tick(3, 9);
+    t.equal(cluster.raft(3).status.role, 'follower', 'a heartbeat takes the suspicion back');
+  });
+
   await t.test('two candidates of one term: at most one wins, and a later election breaks the tie', async (t) => {
     const cluster = new Cluster(4);
     cluster.raft(1).campaign();
