@@ -4,10 +4,11 @@ import { createServer as createHttpServer, get } from 'node:http';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { endpointSlices, events, nodes, services, type EndpointSlice } from '@naru/api';
 import { RestClient } from '@naru/client';
-import { silentLogger, type Component } from '@naru/component';
+import { silentLogger, systemClock, type Component } from '@naru/component';
 import { eventually, FakeApiServer } from '@naru/testkit';
 import t from 'tap';
 import { startProxy } from '../src/server.ts';
+import { TcpService } from '../src/userspace/tcp-service.ts';
 import { newService, newSlice } from './fixtures.ts';
 
 /** Each test has Service addresses of its own, so that what one leaves behind meets no other. */
@@ -285,7 +286,7 @@ await t.test('UDP: answers find their clients, refused endpoints are left', asyn
           socket.send(text, 24150, cluster.clusterIP);
           return answers.find((each) => each.endsWith(`:${text}`)) ?? false;
         });
-        return String(answer);
+        return answer;
       },
     };
   };
@@ -296,6 +297,39 @@ await t.test('UDP: answers find their clients, refused endpoints are left', asyn
   t.equal((await one.ask('3')).split(':')[0], first, 'a client stays');
   await cluster.endpoints([second === 'a' ? a : b], 'UDP');
   await eventually(async () => (await one.ask('4')).split(':')[0] === second);
+});
+
+await t.test('an address serves so many connections and drops further ones, until one ends', async (t) => {
+  await using cluster = await new Cluster().start();
+  const a = await echoServer(cluster, 'a');
+  const backends = [{ key: `127.0.0.1:${a.port}`, address: '127.0.0.1', port: a.port }];
+  const address = cluster.clusterIP;
+  const service = new TcpService(
+    {
+      key: '',
+      kind: 'clusterIP',
+      protocol: 'TCP',
+      address,
+      port: 0,
+      servicePort: 'web',
+      backends,
+      affinityMs: undefined,
+    },
+    { clock: systemClock, logger: silentLogger(), connectionsMax: 2 },
+  );
+  cluster.stack.defer(() => service.destroy());
+  service.setBackends(backends, undefined);
+  const port = await service.listen({ address, port: 0, reusePort: false });
+  const held = [connect({ host: address, port }), connect({ host: address, port })];
+  for (const socket of held) {
+    cluster.stack.defer(() => void socket.destroy());
+    await new Promise((resolve) => socket.once('data', resolve));
+  }
+  t.equal(service.connections, 2);
+  t.not(nameOf(await ask(address, port).catch(() => 'dropped')), 'a');
+  held[0]?.end();
+  await eventually(() => service.connections === 1);
+  t.equal(nameOf(await ask(address, port)), 'a');
 });
 
 await t.test('a rolling update under steady traffic loses no request', async (t) => {

@@ -80,7 +80,7 @@ async function createPod({ spec, ...pod }: PodShorthand): Promise<void> {
 
 const podOf = async (name: string): Promise<Pod> => await client.get(pods, name, { namespace });
 const nodeOf = async (name: string): Promise<string> =>
-  String(await eventually(async () => (await podOf(name)).spec?.nodeName ?? false));
+  await eventually(async () => (await podOf(name)).spec?.nodeName ?? false);
 const conditionOf = async (name: string) =>
   (await podOf(name)).status?.conditions?.find(({ type }) => type === 'PodScheduled');
 
@@ -137,15 +137,13 @@ await t.test('a more important pod takes the place of another', async (t) => {
     value: 1000,
   });
   await createPod({ name: 'vip', requests: { cpu: '900m' }, spec: { priorityClassName: 'high' } });
-  const victim = String(
-    await eventually(async () => {
-      const { items } = await client.list(pods, { namespace });
-      return (
-        items.find(({ metadata }) => metadata.deletionTimestamp !== undefined)?.metadata.name ??
-        (items.length < 3 ? 'gone' : false)
-      );
-    }),
-  );
+  const victim = await eventually(async () => {
+    const { items } = await client.list(pods, { namespace });
+    return (
+      items.find(({ metadata }) => metadata.deletionTimestamp !== undefined)?.metadata.name ??
+      (items.length < 3 ? 'gone' : false)
+    );
+  });
   // There is no kubelet that would end it.
   if (victim !== 'gone')
     await client.delete(pods, victim, { namespace, body: { gracePeriodSeconds: 0 } }).catch(() => undefined);

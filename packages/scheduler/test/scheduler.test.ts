@@ -73,7 +73,7 @@ class Cluster implements AsyncDisposable {
   }
 
   async nodeOf(name: string): Promise<string> {
-    return String(await eventually(async () => (await this.pod(name)).spec?.nodeName ?? false));
+    return await eventually(async () => (await this.pod(name)).spec?.nodeName ?? false);
   }
 
   async messages(reason: string): Promise<string[]> {

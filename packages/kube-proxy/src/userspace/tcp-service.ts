@@ -4,7 +4,7 @@ import type { Backend, ListenerPlan } from '../plan/listener-plan.ts';
 import { Balancer } from './balancer.ts';
 import type { ServiceSocket, SocketAddress } from './service-socket.ts';
 
-/** Connections of one listener; further ones are reset. */
+/** Connections of one listener, unless told; further ones are dropped. */
 const CONNECTIONS_MAX = 10_000;
 const BACKLOG = 1024;
 /** How long the dial of an endpoint may take, by the number of those that failed before it. */
@@ -16,11 +16,16 @@ export class TcpService implements ServiceSocket {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #servicePort: string;
+  readonly #connectionsMax: number;
   readonly #balancer = new Balancer();
   readonly #clients = new Set<Socket>();
   #server: Server | undefined;
 
-  constructor(plan: ListenerPlan, options: { readonly clock: Clock; readonly logger: Logger }) {
+  constructor(
+    plan: ListenerPlan,
+    options: { readonly clock: Clock; readonly logger: Logger; readonly connectionsMax?: number },
+  ) {
+    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
     this.#servicePort = plan.servicePort;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -46,7 +51,7 @@ export class TcpService implements ServiceSocket {
       },
       (client) => this.#accept(client),
     );
-    server.maxConnections = CONNECTIONS_MAX;
+    server.maxConnections = this.#connectionsMax;
     server.on('drop', () => this.#logger.warn({ servicePort: this.#servicePort }, 'too many connections, one dropped'));
     this.#server = server;
     await new Promise<void>((resolve, reject) => {

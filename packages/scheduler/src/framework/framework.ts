@@ -205,7 +205,8 @@ export class Framework {
     let best: NodeInfo | undefined;
     let bestScore = -Infinity;
     let ties = 0;
-    for (const [i, node] of nodes.entries()) {
+    for (let i = 0; i < nodes.length; i++) {
+      const node = nodes[i];
       const score = totals[i] ?? 0;
       if (score > bestScore) {
         best = node;

@@ -93,9 +93,10 @@ export const MAX_NODE_SCORE = 100;
 
 /** Scales scores so that the highest is MAX_NODE_SCORE; `reverse` makes the highest the worst. */
 export function normalizeScores(scores: number[], options: { readonly reverse?: boolean } = {}): void {
-  const max = scores.reduce((highest, score) => Math.max(highest, score), 0);
-  for (const [i, score] of scores.entries()) {
-    const scaled = max === 0 ? 0 : Math.trunc((MAX_NODE_SCORE * score) / max);
+  let max = 0;
+  for (const score of scores) if (score > max) max = score;
+  for (let i = 0; i < scores.length; i++) {
+    const scaled = max === 0 ? 0 : Math.trunc((MAX_NODE_SCORE * (scores[i] ?? 0)) / max);
     scores[i] = options.reverse === true ? MAX_NODE_SCORE - scaled : scaled;
   }
 }

@@ -232,14 +232,15 @@ const mayRelieve: QueueingHint = (pod, event) => {
 function invertScores(scores: number[], nodes: readonly NodeInfo[], { ignoredNodes }: ScoreState): void {
   let min = Infinity;
   let max = -Infinity;
-  for (const [i, node] of nodes.entries()) {
-    if (ignoredNodes.has(node.name)) continue;
+  const counts = nodes.map(({ name }) => !ignoredNodes.has(name));
+  for (let i = 0; i < scores.length; i++) {
+    if (counts[i] !== true) continue;
     const score = scores[i] ?? 0;
     if (score < min) min = score;
     if (score > max) max = score;
   }
-  for (const [i, node] of nodes.entries()) {
-    if (ignoredNodes.has(node.name)) scores[i] = 0;
+  for (let i = 0; i < scores.length; i++) {
+    if (counts[i] !== true) scores[i] = 0;
     else if (max === 0) scores[i] = MAX_NODE_SCORE;
     else scores[i] = Math.trunc((MAX_NODE_SCORE * (max + min - (scores[i] ?? 0))) / max);
   }
