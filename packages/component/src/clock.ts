@@ -18,16 +18,28 @@ export interface Clock {
   sleep(ms: number, options?: { readonly signal?: AbortSignal }): Promise<void>;
 }
 
+/** Node's longest timer, in milliseconds: with more it would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** The machine's clock. Its timers do not keep a process alive by themselves, except `sleep`. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms, fn) {
-    const timer = setTimeout(fn, ms);
-    timer.unref();
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number): void => {
+      timer =
+        leftMs > TIMER_MS_MAX ? setTimeout(() => wait(leftMs - TIMER_MS_MAX), TIMER_MS_MAX) : setTimeout(fn, leftMs);
+      timer.unref();
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
   async sleep(ms, options = {}) {
-    await delay(ms, undefined, options.signal === undefined ? {} : { signal: options.signal });
+    const { signal } = options;
+    for (let leftMs = ms; ; leftMs -= TIMER_MS_MAX) {
+      await delay(Math.min(leftMs, TIMER_MS_MAX), undefined, signal === undefined ? {} : { signal });
+      if (leftMs <= TIMER_MS_MAX) return;
+    }
   },
 };
