@@ -4,6 +4,9 @@ import { CronJobController } from './cronjob/cron-job-controller.ts';
 import { DaemonSetController } from './daemonset/daemon-set-controller.ts';
 import { JobController } from './job/job-controller.ts';
 import { StatefulSetController } from './statefulset/stateful-set-controller.ts';
+import { ClusterRoleAggregationController } from './clusterrole-aggregation/cluster-role-aggregation-controller.ts';
+import { DisruptionController } from './disruption/disruption-controller.ts';
+import { TtlAfterFinishedController } from './ttl-after-finished/ttl-after-finished-controller.ts';
 import { DeploymentController } from './deployment/deployment-controller.ts';
 import { EndpointsController } from './endpoints/endpoints-controller.ts';
 import { GarbageCollector } from './garbage-collector/garbage-collector.ts';
@@ -42,14 +45,35 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'node-ipam-controller': (context) =>
     context.options.allocateNodeCidrs ? new NodeIpamController(context) : undefined,
   'pod-garbage-collector-controller': (context) => new PodGcController(context),
+  'disruption-controller': (context) => new DisruptionController(context),
+  'ttl-after-finished-controller': (context) => new TtlAfterFinishedController(context),
+  'clusterrole-aggregation-controller': (context) => new ClusterRoleAggregationController(context),
   // Last: it shares the informers that the others have asked for.
   'garbage-collector-controller': (context) => new GarbageCollector(context),
 };
 
 /** Names before 1.28, which `--controllers` still takes. */
-const aliases: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.keys(controllers).map((name) => [name.replace(/-controller$/u, ''), name]),
-);
+const aliases: Readonly<Record<string, string>> = {
+  'clusterrole-aggregation': 'clusterrole-aggregation-controller',
+  cronjob: 'cronjob-controller',
+  daemonset: 'daemonset-controller',
+  deployment: 'deployment-controller',
+  disruption: 'disruption-controller',
+  endpoint: 'endpoints-controller',
+  endpointslice: 'endpointslice-controller',
+  garbagecollector: 'garbage-collector-controller',
+  job: 'job-controller',
+  namespace: 'namespace-controller',
+  nodeipam: 'node-ipam-controller',
+  nodelifecycle: 'node-lifecycle-controller',
+  podgc: 'pod-garbage-collector-controller',
+  replicaset: 'replicaset-controller',
+  replicationcontroller: 'replicationcontroller-controller',
+  'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller',
+  serviceaccount: 'serviceaccount-controller',
+  statefulset: 'statefulset-controller',
+  'ttl-after-finished': 'ttl-after-finished-controller',
+};
 
 /**
  * The controllers that `--controllers` names.
