@@ -1,7 +1,9 @@
 /** What makes no sense is refused with upstream's code, reason and message; nothing hangs, nothing dies. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import t from 'tap';
+import { runProgram } from '@naru/testkit';
 import { ApiFixture, startStore, type RequestOptions } from './api-fixture.ts';
 
 await using store = await startStore('etcd');
@@ -509,4 +511,23 @@ await t.test('bytes that are no HTTP, and bodies that never end, do not disturb 
   await once(half, 'connect');
   half.destroy();
   t.equal((await api.request('GET', '/readyz')).text, 'ok');
+});
+
+await t.test('a bad flag ends the process with status 2 and the flag’s name', async (t) => {
+  const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+  const flags: readonly (readonly [readonly string[], RegExp])[] = [
+    [['--nonsense'], /unknown flag: --nonsense/u],
+    [[], /required flag: --etcd-servers/u],
+    [['--etcd-servers=nonsense'], /"--etcd-servers" flag/u],
+    [['--etcd-servers=http://127.0.0.1:1', '--tls-cert-file=/none'], /--tls-cert-file/u],
+    [['--etcd-servers=http://127.0.0.1:1', '--authorization-mode=Maybe'], /--authorization-mode/u],
+    [['--etcd-servers=http://127.0.0.1:1', '--service-cluster-ip-range=x'], /service-cluster-ip-range/u],
+  ];
+  const results = await Promise.all(
+    flags.map(async ([args]) => await runProgram(process.execPath, [main, ...args], { allowFailure: true })),
+  );
+  for (const [i, { code, stderr }] of results.entries()) {
+    t.equal(code, 2);
+    t.match(stderr, flags[i]?.[1]);
+  }
 });
