@@ -24,6 +24,22 @@ export interface ServerOptions extends Omit<ServicesOptions, 'clock'> {
   readonly clock?: Clock;
 }
 
+/** How long requests may go on when the member stops. */
+const DRAIN_TIMEOUT_MS = 2000;
+const DRAIN_POLL_MS = 50;
+
+/** Stops listening and waits for the requests in flight, but not for connections that carry none. */
+async function drain(app: FastifyInstance): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), DRAIN_POLL_MS);
+  const force = setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(idle);
+    clearTimeout(force);
+  }
+}
+
 /** A running member: the store over its consensus, served by the gateway. */
 export class Server implements Component {
   readonly #options: ServerOptions;
@@ -65,7 +81,7 @@ export class Server implements Component {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#consensus.isLeader) await this.#options.transferLeadership?.();
-    await Promise.all(this.#gateways.map(async (each) => await each.close()));
+    await Promise.all(this.#gateways.map(async (each) => await drain(each)));
     this.#services[Symbol.dispose]();
     await this.#consensus[Symbol.asyncDispose]();
   }

@@ -25,7 +25,8 @@ export interface GatewayOptions {
 /** The etcd v3 JSON gateway, with the paths, bodies and errors of etcd 3.4's. Not yet listening. */
 export function createGateway(options: GatewayOptions): FastifyInstance {
   const bodyLimit = Math.ceil((options.requestBytesMax * 4) / 3) + BODY_OVERHEAD_BYTES;
-  const base = { bodyLimit, forceCloseConnections: true };
+  // While it closes, what comes in on open connections is still answered.
+  const base = { bodyLimit, forceCloseConnections: 'idle', return503OnClosing: false } as const;
   const { https } = options;
   const app =
     https === undefined

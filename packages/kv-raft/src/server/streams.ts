@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { EtcdError, decodeLeaseRequest, encodeLeaseKeepAliveResponse, grpcCodes, isEtcdError } from '@naru/etcd';
 import { JsonSplitter } from './json-splitter.ts';
@@ -15,10 +16,21 @@ type Receive = (message: unknown) => void | Promise<void>;
 /** Routes whose request is a stream of JSON objects and whose response is a stream of lines, both at once. */
 export function addStreams(app: FastifyInstance, handlers: StreamHandlers, requestBytesMax: number): void {
   void app.register(async (scope) => {
+    const open = new Set<ServerResponse>();
+    const noteOpen = ({ raw }: FastifyReply): void => {
+      open.add(raw);
+      raw.once('close', () => open.delete(raw));
+    };
+    // A server that stops ends its streams: their clients go elsewhere.
+    scope.addHook('preClose', (done) => {
+      for (const raw of open) raw.end(() => raw.socket?.destroySoon());
+      done();
+    });
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
     scope.post('/v3/watch', (request, reply) => {
       reply.hijack();
+      noteOpen(reply);
       const session = new WatchSession({ ...handlers.watch, output: reply.raw });
       reply.raw.on('drain', () => session.drained());
       reply.raw.once('close', () => session[Symbol.dispose]());
@@ -27,6 +39,7 @@ export function addStreams(app: FastifyInstance, handlers: StreamHandlers, reque
     for (const path of ['/v3/lease/keepalive', '/v3/kv/lease/keepalive'])
       scope.post(path, (request, reply) => {
         reply.hijack();
+        noteOpen(reply);
         const keepAlive: Receive = async (message) => {
           const response = await handlers.lease.keepAlive(decodeLeaseRequest(message).id);
           reply.raw.write(`{"result":${encodeLeaseKeepAliveResponse(response)}}\n`);

@@ -287,3 +287,22 @@ await t.test('tells its version, its health and etcd’s metrics', async (t) => 
   t.match(metrics, /^etcd_mvcc_put_total 1$/mu);
   t.match(metrics, /^etcd_debugging_mvcc_keys_total 1$/mu);
 });
+
+await t.test('a member that stops answers what it has begun and ends its watches', async (t) => {
+  await using server = await startTestServer();
+  await using client = new EtcdClient({ endpoints: [server.url] });
+  const held = Promise.withResolvers<void>();
+  server.consensus.hold = held.promise;
+  const watching = client.watch({ key: bytes('a') })[Symbol.asyncIterator]();
+  t.match((await watching.next()).value, { created: true });
+  const pending = client.put({ key: bytes('a'), value: bytes('x') });
+  await eventually(async () =>
+    /^etcd_server_proposals_pending 1$/mu.test(await (await fetch(`${server.url}/metrics`)).text()),
+  );
+  const stopped = server[Symbol.asyncDispose]();
+  await t.rejects(watching.next(), { code: 'unavailable' });
+  held.resolve();
+  t.equal((await pending).header.revision, 2);
+  await stopped;
+  await t.rejects(client.put({ key: bytes('a') }), { code: 'unavailable' });
+});

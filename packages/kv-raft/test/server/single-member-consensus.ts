@@ -13,6 +13,8 @@ export class SingleMemberConsensus<R> implements Consensus<R> {
   #index = 0;
   /** When set, proposals and reads fail with it. */
   failWith: ConsensusErrorCode | undefined;
+  /** When set, proposals wait for it. */
+  hold: Promise<void> | undefined;
 
   constructor(machine: StateMachine<R>) {
     this.#machine = machine;
@@ -25,6 +27,7 @@ export class SingleMemberConsensus<R> implements Consensus<R> {
 
   async propose(command: Uint8Array): Promise<R> {
     if (this.failWith !== undefined) throw new ConsensusError(this.failWith);
+    await this.hold;
     this.#index++;
     const [result] = this.#machine.apply([{ index: this.#index, term: 1, data: command }]);
     return result as R;
