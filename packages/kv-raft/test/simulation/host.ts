@@ -98,6 +98,8 @@ export class Host {
   life = 0;
   /** Why the last life ended by itself. */
   failure: unknown;
+  /** The same, kept for the report. */
+  lastFailure: unknown;
 
   constructor(options: HostOptions) {
     this.name = options.name;
@@ -144,6 +146,7 @@ export class Host {
   #ended(life: number, error: unknown): void {
     if (life !== this.life) return;
     this.failure = error;
+    this.lastFailure = error;
     this.#stop();
     this.disk.kill();
   }

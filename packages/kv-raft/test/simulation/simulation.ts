@@ -258,7 +258,7 @@ export class Simulation {
     for (const host of this.#hosts) host.disk.fault = undefined;
     while (!this.#hosts.every((host) => host.isRunning)) {
       for (const host of this.#hosts) if (host.failure !== undefined) this.#restart(host);
-      if (late()) this.#fail(`does not start: ${this.#hosts.map((host) => String(host.failure)).join('; ')}`);
+      if (late()) this.#fail(`does not start: ${this.#hosts.map((host) => String(host.lastFailure)).join('; ')}`);
       await this.#advance(100);
     }
     const acknowledged = this.#acknowledged.length;
