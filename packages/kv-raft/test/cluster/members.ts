@@ -103,6 +103,8 @@ export class Members implements AsyncDisposable {
     return await eventually(
       async () => {
         const living = this.members.filter((each) => each.child !== undefined);
+        const dead = living.find((each) => each.child?.exitCode !== null);
+        if (dead !== undefined) throw new Error(`member ${dead.name} ended: ${dead.output.slice(-2000)}`);
         const told = await Promise.all(
           living.map(async (member) => {
             await using client = new EtcdClient({ endpoints: [member.clientUrl] });
