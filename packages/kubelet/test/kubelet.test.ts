@@ -375,6 +375,13 @@ await t.test('termination runs preStop, then SIGTERM, then SIGKILL after the gra
     return found === undefined;
   });
   t.ok(performance.now() - began > 1900, 'it had its grace period');
+  await create('hook', {
+    terminationGracePeriodSeconds: 1,
+    containers: [{ ...shell('sleep 300'), lifecycle: { postStart: { exec: { command: ['sleep', '300'] } } } }],
+  });
+  await eventually(async () => (await reasons('hook')).includes('Started'));
+  await remove('hook');
+  await gone('hook', 10_000);
   t.ok(last.metadata.deletionTimestamp);
   t.ok((await reasons('slow')).includes('Killing'));
 });

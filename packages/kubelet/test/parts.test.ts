@@ -153,6 +153,12 @@ await t.test('probes run at their times, one after the other, and only when they
   t.ok(manager.isReady('u', 'c3'), 'what an earlier kubelet found holds on');
   manager.remove('u');
   t.equal(clock.pending, 0);
+  const both = podWith({ livenessProbe: probe('liveness', {}), readinessProbe: probe('readiness', {}) });
+  manager.sync(both, runtimePod(containerStatus({ id: 'c4' })));
+  t.equal(clock.pending, 2);
+  manager.stopLiveness('u');
+  t.equal(clock.pending, 1, 'a pod that ends is still asked whether it is ready');
+  manager.remove('u');
 });
 
 const listening = async (server: Server): Promise<number> => {
@@ -174,7 +180,7 @@ await t.test('http, tcp, exec and grpc probes answer as upstream words it', asyn
     if (url === '/moved') response.writeHead(302, { location: '/ok' }).end();
     else if (url === '/away') response.writeHead(302, { location: 'http://127.0.0.2:1/' }).end();
     else if (url === '/hang') request.resume();
-    else response.writeHead(url === '/ok' ? 200 : 500).end(`${headers['user-agent']} ${headers['x-a']}`);
+    else response.writeHead(url === '/ok' ? 200 : 500).end(`${headers['user-agent']} ${String(headers['x-a'])}`);
   });
   const port = await listening(http);
   t.teardown(() => http.closeAllConnections());

@@ -17,6 +17,8 @@ export interface StartRequest {
   readonly start: ContainerToStart;
   /** Where each volume is on the host. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** Aborts when the pod is to end: a postStart hook is waited for no longer. */
+  readonly ending: AbortSignal;
 }
 
 /** What the downward API may say of a pod on this node. */
@@ -154,12 +156,11 @@ export class ContainerStarter {
     const handler = container.lifecycle?.postStart;
     if (handler === undefined || this.#context.isHollow) return;
     try {
-      await this.#context.hooks.run(
-        handler,
-        { container, containerId, podIP: sandbox.ip },
-        { signal: this.#context.signal },
-      );
+      const signal = AbortSignal.any([request.ending, this.#context.signal]);
+      const hook = this.#context.hooks.run(handler, { container, containerId, podIP: sandbox.ip }, { signal });
+      await Promise.race([hook, aborted(signal)]);
     } catch (error) {
+      if (request.ending.aborted || this.#context.signal.aborted) return;
       const message = hookFailure(handler, error);
       this.#event(request, { type: 'Warning', reason: 'FailedPostStartHook', message: `PostStartHook failed` });
       this.#event(request, { type: 'Normal', reason: 'Killing', message: 'FailedPostStartHook' });
@@ -181,4 +182,11 @@ export class ContainerStarter {
   ): void {
     this.#context.recorder.event(pod, note, { fieldPath: containerFieldPath(pod, container.name) });
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

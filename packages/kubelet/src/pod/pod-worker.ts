@@ -42,6 +42,8 @@ export class PodWorker {
   readonly uid: string;
   readonly #options: PodWorkerOptions;
   readonly #waiting = new Map<string, WaitingReason>();
+  /** Aborts when the pod is to end: what its start waits for is waited for no longer. */
+  readonly #ending = new AbortController();
   /** What ended containers left to say, by id: the folder that holds it goes before the pod. */
   readonly #messages = new Map<string, string>();
   #pod: Pod;
@@ -87,12 +89,14 @@ export class PodWorker {
 
   update(pod: Pod): void {
     this.#pod = pod;
+    if (pod.metadata.deletionTimestamp !== undefined) this.#ending.abort();
     this.wake();
   }
 
   /** The pod is gone from the API. */
   remove(): void {
     this.#isGone = true;
+    this.#ending.abort();
     this.wake();
   }
 
@@ -342,7 +346,7 @@ export class PodWorker {
       const container = allContainers(this.#pod).find(({ name }) => name === start.name);
       if (container === undefined) continue;
       try {
-        await this.#options.starter.start({ pod: this.#pod, container, start, ...where });
+        await this.#options.starter.start({ pod: this.#pod, container, start, ending: this.#ending.signal, ...where });
         this.#waiting.delete(start.name);
       } catch (error) {
         if (!(error instanceof StartError)) throw error;
@@ -421,7 +425,7 @@ export class PodWorker {
     this.#isTerminating = true;
     this.#graceSeconds = this.#terminationGraceSeconds();
     const runtime = await runtimePod(context.runtime, this.uid);
-    context.probes.sync(this.#withStatus(), runtime);
+    context.probes.stopLiveness(this.uid);
     await killer.killPod(this.#pod, runtime, this.#graceSeconds);
     context.probes.remove(this.uid);
     for (const { id } of runtime.sandboxes) await context.runtime.stopPodSandbox(id);

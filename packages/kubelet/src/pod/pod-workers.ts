@@ -9,7 +9,7 @@ import { ContainerStarter } from './container-starter.ts';
 import type { PodContext } from './pod-context.ts';
 import { PodWorker } from './pod-worker.ts';
 
-/** Pods are looked at this often even if nothing happened, spread over the time: volumes and the like may have changed. */
+/** Pods are looked at this often even if nothing happened: what volumes show may have changed unseen. */
 const RESYNC_MS = 60_000;
 
 /** One worker per pod of this node: follows the API's pods and the runtime's events. */

@@ -67,6 +67,12 @@ export class ProbeManager implements Disposable {
     for (const [key, worker] of wanted) if (known?.has(key) !== true) worker.start();
   }
 
+  /** The pod is ending: whether it is alive no longer matters, whether it is ready does. */
+  stopLiveness(podUid: string): void {
+    for (const worker of this.#workers.get(podUid)?.values() ?? [])
+      if (worker.kind !== 'readiness') worker[Symbol.dispose]();
+  }
+
   remove(podUid: string): void {
     for (const worker of this.#workers.get(podUid)?.values() ?? []) worker[Symbol.dispose]();
     this.#workers.delete(podUid);
