@@ -1,7 +1,14 @@
 import { hostname } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { RestClient, EventRecorder, LeaderElector, loadKubeconfig, SharedInformerFactory } from '@naru/client';
+import {
+  EventRecorder,
+  KubeconfigError,
+  LeaderElector,
+  loadKubeconfig,
+  RestClient,
+  SharedInformerFactory,
+} from '@naru/client';
 import {
   HealthServer,
   systemClock,
@@ -29,7 +36,7 @@ export async function startControllerManager(values: Values, dependencies: Depen
   const { logger, clock = systemClock } = dependencies;
   const make = selectControllers(values.controllers);
   const options = await optionsOf(values);
-  const config = await loadKubeconfig(values.kubeconfig);
+  const config = await readKubeconfig(values.kubeconfig);
   const client = new RestClient({ ...config, userAgent: 'kube-controller-manager' });
   const stop = new AbortController();
   const signal = AbortSignal.any([dependencies.signal, stop.signal]);
@@ -54,6 +61,15 @@ export async function startControllerManager(values: Values, dependencies: Depen
       await client[Symbol.asyncDispose]();
     },
   };
+}
+
+async function readKubeconfig(path: string): ReturnType<typeof loadKubeconfig> {
+  try {
+    return await loadKubeconfig(path);
+  } catch (error) {
+    if (error instanceof KubeconfigError) throw new UsageError(`--kubeconfig: ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
 function electorOf(
