@@ -108,6 +108,7 @@ export class Member<R> implements Consensus<R> {
     this.#tickLater();
     // A cluster of one need not wait for its own election timeout.
     if (this.#raft.memberIds.length === 1) this.#raft.campaign();
+    else this.#raft.hurryFirstElection();
     this.#wake();
     void this.#publishAttributes();
   }

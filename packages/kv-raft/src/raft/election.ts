@@ -11,8 +11,17 @@ export function tickElection(state: RaftState): void {
   hup(state, { transfer: false });
 }
 
-/** Of the election timeout: how much of it a follower still waits whose connection to the leader broke. */
+/** Of the election timeout: how much of it a follower at most waits who has reason to believe that nobody leads. */
 const SUSPICION_SHARE = 0.3;
+
+/**
+ * A member that has just started waits only a little before its first pre-vote: where all members start, none leads. Where one
+ * does, it is heard from in time, or its followers refuse.
+ */
+export function hurryFirstElection(state: RaftState): void {
+  const { electionTicks, random } = state.options;
+  state.randomizedElectionTicks = 1 + Math.floor(random() * SUSPICION_SHARE * electionTicks);
+}
 
 /**
  * The connection to the leader broke, as it does at once when the leader's process dies: the lease that it was given ends,

@@ -8,7 +8,7 @@ import {
   type ConfChange,
   type ConfChangeOutcome,
 } from './conf-change.ts';
-import { hup, suspectLeader, tickElection } from './election.ts';
+import { hup, hurryFirstElection, suspectLeader, tickElection } from './election.ts';
 import { RaftLog } from './log.ts';
 import { NONE, type ConfState, type Entry, type HardState, type Message, type Proposal } from './message.ts';
 import type { Role, SnapshotMetadata } from './message.ts';
@@ -159,6 +159,11 @@ export class Raft {
     if (!active) state.becomeFollower(state.term, NONE);
     else for (const [id, progress] of state.tracker.progress) progress.recentActive = id === state.id;
     return active;
+  }
+
+  /** Right after the start: the first election, if one is needed, comes soon. */
+  hurryFirstElection(): void {
+    hurryFirstElection(this.#state);
   }
 
   /** Campaigns now, without waiting for the election timeout. */
