@@ -50,7 +50,15 @@ async function boundaries(): Promise<Outcome> {
 }
 
 const outcomes = await Promise.all([
-  run('format', bin('prettier'), ['--check', '--log-level', 'warn', ...(folders.length === 0 ? ['.'] : folders)]),
+  run('format', bin('prettier'), [
+    '--check',
+    '--cache',
+    '--cache-location',
+    '.cache/prettier',
+    '--log-level',
+    'warn',
+    ...(folders.length === 0 ? ['.'] : folders),
+  ]),
   run('lint', bin('oxlint'), ['--type-aware', '--quiet', ...folders]),
   types(),
   boundaries(),
