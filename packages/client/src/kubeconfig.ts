@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import type { RestClientOptions } from './rest-client.ts';
 
 interface NamedEntries {
@@ -57,7 +56,7 @@ export async function loadKubeconfig(
   };
   let config: NamedEntries;
   try {
-    config = parse(await readFile(path, 'utf8')) as NamedEntries;
+    config = (await parseYaml(await readFile(path, 'utf8'))) as NamedEntries;
   } catch (error) {
     throw fail(error instanceof Error ? error.message : String(error), error);
   }
@@ -100,4 +99,11 @@ export async function loadKubeconfig(
     ...(cluster['tls-server-name'] === undefined ? {} : { tlsServerName: cluster['tls-server-name'] }),
     ...(cluster['insecure-skip-tls-verify'] === true ? { insecureSkipTlsVerify: true } : {}),
   };
+}
+
+/** JSON is YAML too, and most of what components are given: the parser of the rest is loaded only when it is needed. */
+async function parseYaml(text: string): Promise<unknown> {
+  if (text.startsWith('{')) return JSON.parse(text) as unknown;
+  const { parse } = await import('yaml');
+  return parse(text) as unknown;
 }

@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { CertificateAuthority, type CertificateRequest, type KeyPairPem } from './certificate-authority.ts';
 
 /** What the certificates must cover. Adding nodes or members later issues what is missing. */
@@ -60,11 +60,19 @@ async function serviceAccountKeys(dir: string): Promise<void> {
   await write(join(dir, 'sa.pub'), publicKey.export({ type: 'spki', format: 'pem' }).toString());
 }
 
-/** The text of a kubeconfig with embedded certificates. */
-export function kubeconfigText(server: string, user: string, ca: string, pair: KeyPairPem): string {
+/** The server of a kubeconfig that was written before; undefined if there is none. */
+async function serverOf(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  return (parse(text) as { readonly clusters: [{ readonly cluster: { readonly server: string } }] }).clusters[0].cluster
+    .server;
+}
+
+/** A kubeconfig with embedded certificates. */
+function kubeconfigOf(server: string, user: string, ca: string, pair: KeyPairPem): object {
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   const name = 'naru';
-  return stringify({
+  return {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name, cluster: { server, 'certificate-authority-data': base64(ca) } }],
@@ -73,7 +81,7 @@ export function kubeconfigText(server: string, user: string, ca: string, pair: K
     ],
     contexts: [{ name, context: { cluster: name, user } }],
     'current-context': name,
-  });
+  };
 }
 
 /** Makes what is missing; what is there stays as it is, but for kubeconfigs of another server. */
@@ -90,10 +98,11 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<void
     server = options.server,
   ): Promise<void> => {
     const path = join(options.kubeconfigDir, `${file}.kubeconfig`);
-    const present = await readFile(path, 'utf8').catch(() => '');
-    if (present.includes(`server: ${server}\n`)) return;
+    if ((await serverOf(path)) === server) return;
     const pair = await ca.issue({ commonName, organizations, usages: ['client'] });
-    await write(path, kubeconfigText(server, commonName, ca.pem.cert, pair), PRIVATE);
+    const config = kubeconfigOf(server, commonName, ca.pem.cert, pair);
+    // People read the admin's. The components' are JSON, which is YAML too and needs no YAML parser to be loaded.
+    await write(path, file === 'admin' ? stringify(config) : `${JSON.stringify(config, undefined, 2)}\n`, PRIVATE);
   };
   const masters = ['system:masters'];
   await Promise.all([

@@ -32,7 +32,7 @@ export class UnknownProcessError extends Error {
   override readonly name = 'UnknownProcessError';
 }
 
-const HEALTH_POLL_MS = 50;
+const HEALTH_POLL_MS = 100;
 const STOP_GRACE_MS = 10_000;
 const CLEANUP_TIMEOUT_MS = 40_000;
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
