@@ -22,9 +22,9 @@ import { openRuntime, type OpenedRuntime, type RuntimeName } from './runtime/ope
 import { KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts';
 
 /** Kubernetes' version as the kubelet claims it, with naru's own. */
-export const kubeletVersion = 'v1.35.0+naru.0.1.0';
+export const kubeletVersion = 'v1.36.0+naru.0.1.0';
 const runtimeVersion = '0.1.0';
-const userAgent = 'kube-probe/1.35';
+const userAgent = 'kube-probe/1.36';
 /** How often containers are listed, in case an event was missed. */
 const RELIST_MS = { process: 10_000, hollow: 300_000 } as const;
 

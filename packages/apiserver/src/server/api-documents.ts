@@ -25,7 +25,7 @@ const aggregatedMediaType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIG
 
 export interface ApiDocumentsOptions {
   readonly resources: readonly Resource[];
-  /** Such as `v1.35.0`. */
+  /** Such as `v1.36.0`. */
   readonly version: string;
 }
 

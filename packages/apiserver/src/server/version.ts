@@ -1,11 +1,11 @@
 /** The Kubernetes release whose API this is. */
-export const kubernetesVersion = 'v1.35.0';
+export const kubernetesVersion = 'v1.36.0';
 
 /** `/version`: the Kubernetes version whose API this is. */
 export function versionDocument(): object {
   return {
     major: '1',
-    minor: '35',
+    minor: '36',
     gitVersion: `${kubernetesVersion}+naru.0.1.0`,
     gitCommit: '',
     gitTreeState: 'clean',
