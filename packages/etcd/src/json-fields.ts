@@ -81,9 +81,10 @@ export function memberIdOf(value: unknown): bigint {
   return idOf(value, UINT64_MAX);
 }
 
-/** Bytes; undefined when absent or empty, which protobuf does not tell apart. */
+/** Bytes, as base64 or (from protobuf) as they are; undefined when absent or empty, which protobuf does not tell apart. */
 export function bytesOf(value: unknown): Buffer | undefined {
   if (value === undefined || value === null || value === '') return undefined;
+  if (Buffer.isBuffer(value)) return value.length === 0 ? undefined : value;
   if (typeof value !== 'string') throw mismatch(value, '[]uint8');
   const bytes = Buffer.from(value, 'base64');
   // Buffer.from skips what is not base64: then the length is not what the text promised.

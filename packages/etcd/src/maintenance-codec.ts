@@ -25,6 +25,11 @@ export function encodeAlarmResponse(response: AlarmResponse): string {
   return alarms.length === 0 ? '{}' : `{"alarms":[${alarms.join(',')}]}`;
 }
 
+export function decodeMoveLeaderRequest(value: unknown): { readonly targetId: bigint } {
+  const source = objectOf(value, 'etcdserverpb.MoveLeaderRequest');
+  return { targetId: memberIdOf(field(source, 'targetID', 'targetId')) };
+}
+
 export function decodeHashRequest(value: unknown): { readonly revision: number } {
   return { revision: integerOf(objectOf(value, 'etcdserverpb.HashKVRequest').revision) };
 }

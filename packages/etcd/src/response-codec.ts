@@ -208,7 +208,10 @@ export function encodeWatchEvent(event: WatchEvent): string {
 /**
  * `events` may be given already encoded, as when many watchers get the same ones.
  */
-export function encodeWatchResponse(response: WatchResponse, events = response.events.map(encodeWatchEvent)): string {
+export function encodeWatchResponse(
+  response: WatchResponse,
+  events: readonly string[] = response.events.map(encodeWatchEvent),
+): string {
   return object(
     header(response) +
       integer('watch_id', response.watchId) +

@@ -56,6 +56,8 @@ export interface Consensus<R> extends AsyncDisposable {
   propose(command: Uint8Array, options: { readonly signal: AbortSignal }): Promise<R>;
   /** Resolves once this member has applied everything that was committed when the call was made (ReadIndex). */
   readIndex(options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Hands the leadership, which this member must have, to `transferee`; resolves when that one leads. @throws ConsensusError timeout */
+  transferLeader(transferee: bigint, options: { readonly signal: AbortSignal }): Promise<void>;
   status(): ConsensusStatus;
   readonly isLeader: boolean;
   /** Rejects when the member cannot go on (disk failed, log corrupt). */

@@ -1,6 +1,8 @@
 import { systemClock, type Clock, type Component, type TlsMaterial } from '@naru/component';
 import type { FastifyInstance } from 'fastify';
 import type { Consensus } from './consensus.ts';
+import { LazyGrpcServer } from './grpc/lazy-grpc-server.ts';
+import { sharePort } from './grpc/shared-port.ts';
 import { createGateway, type GatewayOptions } from './server/gateway.ts';
 import { Replica, Services, type ServicesOptions } from './server/services.ts';
 import type { CommandResult, KvStateMachine } from './server/state-machine.ts';
@@ -88,8 +90,22 @@ export class Server implements Component {
 
   async #listen(address: ListenAddress, purpose: 'client' | 'metrics'): Promise<ListenAddress> {
     const { logger } = this.#options;
-    const app = createGateway(this.#gatewayOptions(address));
+    const options = this.#gatewayOptions(address);
+    const app = createGateway(options);
     this.#gateways.push(app);
+    const { kv, lease, maintenance, requestBytesMax, streams } = options;
+    const services = { kv, lease, maintenance, watch: streams.watch };
+    const grpc = new LazyGrpcServer({
+      ...services,
+      requestBytesMax,
+      clock: this.#options.clock ?? systemClock,
+      logger,
+    });
+    const shared = sharePort(app.server, (socket) => grpc.accept(socket));
+    app.addHook('preClose', async () => {
+      shared[Symbol.dispose]();
+      await grpc[Symbol.asyncDispose]();
+    });
     await app.listen({ host: address.host, port: address.port });
     const bound = app.server.address();
     const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;

@@ -5,6 +5,7 @@ import { EtcdError, isEtcdError } from '@naru/etcd';
 import type { KvServer } from './kv-server.ts';
 import type { LeaseServer } from './lease-server.ts';
 import type { MaintenanceServer } from './maintenance-server.ts';
+import { alpnProtocols } from '../grpc/shared-port.ts';
 import { addStreams, type StreamHandlers } from './streams.ts';
 import { CLUSTER_VERSION, ETCD_VERSION } from './version.ts';
 
@@ -33,7 +34,12 @@ export function createGateway(options: GatewayOptions): FastifyInstance {
       ? fastify(base)
       : (fastify({
           ...base,
-          https: { ...https, rejectUnauthorized: https.requestCert, minVersion: 'TLSv1.2' },
+          https: {
+            ...https,
+            ALPNProtocols: [...alpnProtocols],
+            rejectUnauthorized: https.requestCert,
+            minVersion: 'TLSv1.2',
+          },
         }) as unknown as FastifyInstance);
   // Any content type is read as JSON, as etcd does; curl says application/x-www-form-urlencoded.
   app.removeAllContentTypeParsers();
@@ -87,6 +93,8 @@ function addCalls(app: FastifyInstance, options: GatewayOptions): void {
     },
     '/v3/maintenance/alarm': async (body) =>
       etcd.encodeAlarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body))),
+    '/v3/maintenance/transfer-leadership': async (body) =>
+      etcd.encodeHeaderResponse(await maintenance.moveLeader(etcd.decodeMoveLeaderRequest(body).targetId)),
     // There is nothing to do: memory is given back by compaction.
     '/v3/maintenance/defragment': () => '{}',
     '/v3/cluster/member/list': () => etcd.encodeMemberListResponse(maintenance.memberList()),

@@ -9,11 +9,14 @@ import {
   type ResponseHeader,
   type StatusResponse,
 } from '@naru/etcd';
-import type { Consensus } from '../consensus.ts';
+import { ConsensusError, type Consensus } from '../consensus.ts';
 import { recordPayloads } from '../mvcc/snapshot.ts';
 import type { Proposer } from './proposer.ts';
 import type { CommandResult, KvStateMachine } from './state-machine.ts';
 import { ETCD_VERSION } from './version.ts';
+
+/** How long another member may take to become the leader. */
+const MOVE_LEADER_TIMEOUT_MS = 5000;
 
 /** etcd's Maintenance service and the reading half of Cluster, on one member. */
 export class MaintenanceServer {
@@ -55,7 +58,11 @@ export class MaintenanceServer {
   }
 
   /** A checksum of all keys and their uncompacted versions at `revision`; 0: the newest. Equal on all members. */
-  async hashKv(revision: number): Promise<{ readonly header: ResponseHeader; readonly hash: number }> {
+  async hashKv(revision: number): Promise<{
+    readonly header: ResponseHeader;
+    readonly hash: number;
+    readonly compactRevision: number;
+  }> {
     const { store } = this.#machine;
     const at = { revision: revision === 0 ? store.revision : revision, compactRevision: store.compactRevision };
     if (at.revision > store.revision) throw new EtcdError('futureRevision');
@@ -68,10 +75,29 @@ export class MaintenanceServer {
         hash = crc32(payload, hash);
         await nextTurn();
       }
-      return { header, hash };
+      return { header, hash, compactRevision: at.compactRevision };
     } finally {
       unpin();
     }
+  }
+
+  get hasLeader(): boolean {
+    return this.#consensus.status().leaderId !== 0n;
+  }
+
+  /** Hands the leadership to another member; resolves when that one leads. */
+  async moveLeader(targetId: bigint): Promise<{ readonly header: ResponseHeader }> {
+    const { members } = this.#consensus.status();
+    if (!this.#consensus.isLeader) throw new EtcdError('notLeader');
+    const target = members.find((each) => each.id === targetId);
+    if (target === undefined || target.isLearner) throw new EtcdError('badLeaderTransferee');
+    try {
+      await this.#consensus.transferLeader(targetId, { signal: AbortSignal.timeout(MOVE_LEADER_TIMEOUT_MS) });
+    } catch (error) {
+      if (error instanceof ConsensusError) throw new EtcdError('timeout', { cause: error });
+      throw error;
+    }
+    return { header: this.#proposer.header(0) };
   }
 
   async alarm(request: AlarmRequest): Promise<AlarmResponse> {

@@ -3,11 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { EtcdError, decodeLeaseRequest, encodeLeaseKeepAliveResponse, grpcCodes, isEtcdError } from '@naru/etcd';
 import { JsonSplitter } from './json-splitter.ts';
 import type { LeaseServer } from './lease-server.ts';
-import { WatchSession, type WatchSessionOptions } from './watch-session.ts';
+import { jsonLines, WatchSession, type WatchSessionOptions } from './watch-session.ts';
 
 export interface StreamHandlers {
   readonly lease: LeaseServer;
-  readonly watch: Omit<WatchSessionOptions, 'output'>;
+  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding'>;
 }
 
 /** Handles one message of a stream; a promise holds up the next one. */
@@ -31,7 +31,7 @@ export function addStreams(app: FastifyInstance, handlers: StreamHandlers, reque
     scope.post('/v3/watch', (request, reply) => {
       reply.hijack();
       noteOpen(reply);
-      const session = new WatchSession({ ...handlers.watch, output: reply.raw });
+      const session = new WatchSession({ ...handlers.watch, output: reply.raw, encoding: jsonLines });
       reply.raw.on('drain', () => session.drained());
       reply.raw.once('close', () => session[Symbol.dispose]());
       void receive(request, reply, requestBytesMax, (message) => session.receive(message));

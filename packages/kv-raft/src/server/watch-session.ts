@@ -4,6 +4,7 @@ import {
   encodeWatchResponse,
   type ResponseHeader,
   type WatchCreateRequest,
+  type WatchEvent,
   type WatchResponse,
 } from '@naru/etcd';
 import { NO_END } from '../mvcc/operation.ts';
@@ -14,16 +15,32 @@ import { keyValue } from './results.ts';
 const SEND_BUFFER_BYTES_MAX = 1024 * 1024;
 const WATCHES_MAX = 10_000;
 
-/** Where a session's lines go: an HTTP response. */
-export interface LineOutput {
+/** Where a session's responses go: an HTTP response, or a gRPC stream. */
+export interface WatchOutput<E> {
   readonly writableLength: number;
   readonly writable: boolean;
-  write(line: string | Buffer): void;
+  write(response: E | Buffer): void;
 }
 
-export interface WatchSessionOptions {
+/** How events and responses are put on the wire. */
+export interface WatchEncoding<E> {
+  /** Distinguishes what is encoded once for all watchers of a batch. */
+  readonly name: string;
+  event(event: WatchEvent): E;
+  response(response: WatchResponse, events: readonly E[]): E;
+}
+
+/** The JSON gateway's: one line for a response. */
+export const jsonLines: WatchEncoding<string> = {
+  name: 'json',
+  event: encodeWatchEvent,
+  response: (response, events) => `{"result":${encodeWatchResponse(response, events)}}\n`,
+};
+
+export interface WatchSessionOptions<E = string> {
   readonly hub: WatchHub;
-  readonly output: LineOutput;
+  readonly output: WatchOutput<E>;
+  readonly encoding: WatchEncoding<E>;
   /** The header of a response at `revision`; 0: without one. */
   readonly header: (revision: number) => ResponseHeader;
   readonly currentRevision: () => number;
@@ -31,13 +48,13 @@ export interface WatchSessionOptions {
   readonly fragmentBytesMax: number;
 }
 
-/** One watch stream of the gateway: requests come in as parsed JSON, responses go out as lines. */
-export class WatchSession implements WatchSink, Disposable {
-  readonly #options: WatchSessionOptions;
+/** One watch stream: requests come in as parsed JSON or its like, responses go out in the stream's encoding. */
+export class WatchSession<E extends string | Uint8Array> implements WatchSink, Disposable {
+  readonly #options: WatchSessionOptions<E>;
   readonly #stream: WatchStreamState;
   readonly #fragmented = new Set<number>();
 
-  constructor(options: WatchSessionOptions) {
+  constructor(options: WatchSessionOptions<E>) {
     this.#options = options;
     this.#stream = options.hub.open(this);
   }
@@ -63,13 +80,13 @@ export class WatchSession implements WatchSink, Disposable {
 
   events(watchId: number, batch: EventBatch): void {
     if (this.#fragmented.has(watchId) && this.#sendFragments(watchId, batch)) return;
-    const key = `line/${watchId}`;
-    let line = batch.cache.get(key) as Buffer | undefined;
-    if (line === undefined) {
-      line = Buffer.from(this.#line({ watchId, revision: batch.revision }, encodedEvents(batch)));
-      batch.cache.set(key, line);
+    const key = `${this.#options.encoding.name}/response/${watchId}`;
+    let response = batch.cache.get(key) as Buffer | undefined;
+    if (response === undefined) {
+      response = Buffer.from(this.#response({ watchId, revision: batch.revision }, this.#encodedEvents(batch)));
+      batch.cache.set(key, response);
     }
-    this.#options.output.write(line);
+    this.#options.output.write(response);
   }
 
   compacted(watchId: number, compactRevision: number): void {
@@ -120,7 +137,7 @@ export class WatchSession implements WatchSink, Disposable {
 
   /** False if the batch is small enough for one response. */
   #sendFragments(watchId: number, batch: EventBatch): boolean {
-    const events = encodedEvents(batch);
+    const events = this.#encodedEvents(batch);
     const max = this.#options.fragmentBytesMax;
     if (events.reduce((sum, each) => sum + each.length, 0) <= max) return false;
     let from = 0;
@@ -128,28 +145,39 @@ export class WatchSession implements WatchSink, Disposable {
     for (const [i, event] of events.entries()) {
       if (bytes > 0 && bytes + event.length > max) {
         const fragment = { watchId, revision: batch.revision, fragment: true };
-        this.#options.output.write(this.#line(fragment, events.slice(from, i)));
+        this.#options.output.write(this.#response(fragment, events.slice(from, i)));
         from = i;
         bytes = 0;
       }
       bytes += event.length;
     }
-    this.#options.output.write(this.#line({ watchId, revision: batch.revision }, events.slice(from)));
+    this.#options.output.write(this.#response({ watchId, revision: batch.revision }, events.slice(from)));
     return true;
   }
 
-  #send(fields: LineFields): void {
-    this.#options.output.write(this.#line(fields, []));
+  #send(fields: ResponseFields): void {
+    this.#options.output.write(this.#response(fields, []));
   }
 
-  #line(fields: LineFields, events: string[]): string {
+  #response(fields: ResponseFields, events: readonly E[]): E {
     const { revision, ...rest } = fields;
     const response = { ...emptyResponse, ...rest, header: this.#options.header(revision ?? 0) };
-    return `{"result":${encodeWatchResponse(response, events)}}\n`;
+    return this.#options.encoding.response(response, events);
+  }
+
+  #encodedEvents(batch: EventBatch): readonly E[] {
+    const { encoding } = this.#options;
+    const key = `${encoding.name}/events`;
+    let events = batch.cache.get(key) as readonly E[] | undefined;
+    if (events === undefined) {
+      events = batch.events.map((each) => encoding.event(watchEvent(each)));
+      batch.cache.set(key, events);
+    }
+    return events;
   }
 }
 
-type LineFields = Partial<Omit<WatchResponse, 'header' | 'events'>> & { readonly revision?: number };
+type ResponseFields = Partial<Omit<WatchResponse, 'header' | 'events'>> & { readonly revision?: number };
 
 const emptyResponse = {
   watchId: 0,
@@ -161,17 +189,10 @@ const emptyResponse = {
   events: [],
 } as const;
 
-function encodedEvents(batch: EventBatch): string[] {
-  let events = batch.cache.get('events') as string[] | undefined;
-  if (events === undefined) batch.cache.set('events', (events = batch.events.map(encodeEvent)));
-  return events;
-}
-
-function encodeEvent(event: HubEvent): string {
-  const { change, previous } = event;
-  return encodeWatchEvent({
+function watchEvent({ change, previous }: HubEvent): WatchEvent {
+  return {
     type: change.version === 0 ? 'DELETE' : 'PUT',
     kv: keyValue(change),
     prevKv: previous === undefined ? undefined : keyValue(previous),
-  });
+  };
 }

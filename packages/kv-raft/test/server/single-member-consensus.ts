@@ -37,6 +37,8 @@ export class SingleMemberConsensus<R> implements Consensus<R> {
     if (this.failWith !== undefined) throw new ConsensusError(this.failWith);
   }
 
+  async transferLeader(): Promise<void> {}
+
   status(): ConsensusStatus {
     return {
       memberId: 2n ** 63n + 7n,

@@ -1,0 +1,98 @@
+import {
+  createServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { Clock, Logger } from '@naru/component';
+import { EtcdError } from '@naru/etcd';
+import { GrpcCall } from './grpc-call.ts';
+import { Messages } from './messages.ts';
+import { createMethods, type GrpcServices, type Method } from './methods.ts';
+
+/** Bytes that a message may have beyond its command's limit, as etcd has it. */
+const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
+/** Calls at one time on one connection. */
+const STREAMS_MAX = 10_000;
+const SESSION_MEMORY_MB_MAX = 64;
+const WINDOW_BYTES = 1024 * 1024;
+const DRAIN_TIMEOUT_MS = 1500;
+
+export interface GrpcServerOptions extends GrpcServices {
+  readonly requestBytesMax: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** gRPC over connections that others accept. */
+export class GrpcServer implements AsyncDisposable {
+  readonly #options: GrpcServerOptions;
+  readonly #http2: Http2Server;
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #calls = new Set<GrpcCall>();
+  #methods: Promise<ReadonlyMap<string, Method>> | undefined;
+  #stopping = false;
+
+  constructor(options: GrpcServerOptions) {
+    this.#options = options;
+    this.#http2 = createServer({
+      maxSessionMemory: SESSION_MEMORY_MB_MAX,
+      settings: { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
+    });
+    this.#http2.on('session', (session) => {
+      this.#sessions.add(session);
+      session.once('close', () => this.#sessions.delete(session));
+      if (this.#stopping) session.close();
+    });
+    this.#http2.on('sessionError', (error) => options.logger.debug({ err: error }, 'http2 session failed'));
+    this.#http2.on('stream', (stream, headers) => void this.#serve(stream, headers));
+  }
+
+  /** Takes a connection whose client begins with HTTP/2's preface. */
+  accept(socket: Duplex): void {
+    this.#http2.emit('connection', socket);
+  }
+
+  /** Ends streams and connections; calls in flight have a moment to be answered. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
+    const closed = [...this.#sessions].map(
+      async (session) => await new Promise<void>((resolve) => void session.once('close', resolve)),
+    );
+    for (const session of this.#sessions) session.close();
+    for (const call of this.#calls) if (call.streaming) call.fail(new EtcdError('stopped'));
+    const force = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy();
+    }, DRAIN_TIMEOUT_MS);
+    await Promise.all(closed);
+    clearTimeout(force);
+  }
+
+  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const path = String(headers[':path']);
+    const { requestBytesMax, clock, logger } = this.#options;
+    const call = new GrpcCall(stream, { bytesMax: requestBytesMax + MESSAGE_OVERHEAD_BYTES, clock, logger, path });
+    if (headers[':method'] !== 'POST' || !String(headers['content-type']).startsWith('application/grpc')) {
+      stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
+      return;
+    }
+    this.#calls.add(call);
+    call.onClosed(() => this.#calls.delete(call));
+    try {
+      call.startDeadline(headers);
+      this.#methods ??= Messages.load().then((messages) => createMethods(messages, this.#options));
+      const method = (await this.#methods).get(path);
+      if (method === undefined)
+        throw new EtcdError('unknown', { message: `unknown method ${path}`, grpcCode: 'Unimplemented' });
+      const hasLeader = this.#options.maintenance.hasLeader;
+      if (headers.hasleader === 'true' && !hasLeader) throw new EtcdError('noLeader');
+      await method(call);
+      call.finish();
+    } catch (error) {
+      call.fail(error);
+    }
+  }
+}

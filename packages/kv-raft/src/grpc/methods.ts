@@ -1,0 +1,128 @@
+import * as etcd from '@naru/etcd';
+import { EtcdError, type WatchEvent } from '@naru/etcd';
+import type { KvServer } from '../server/kv-server.ts';
+import type { LeaseServer } from '../server/lease-server.ts';
+import type { MaintenanceServer } from '../server/maintenance-server.ts';
+import { WatchSession, type WatchEncoding, type WatchSessionOptions } from '../server/watch-session.ts';
+import type { GrpcCall } from './grpc-call.ts';
+import type { Messages } from './messages.ts';
+import * as encode from './response-codec.ts';
+
+export interface GrpcServices {
+  readonly kv: KvServer;
+  readonly lease: LeaseServer;
+  readonly maintenance: MaintenanceServer;
+  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding'>;
+}
+
+/** Takes a call to its end. */
+export type Method = (call: GrpcCall) => Promise<void>;
+type Unary = (message: unknown) => Promise<encode.ProtoObject> | encode.ProtoObject;
+
+/** etcd's methods by path, over the same services as the JSON gateway's. */
+export function createMethods(messages: Messages, services: GrpcServices): ReadonlyMap<string, Method> {
+  const calls = unaryCalls(services);
+  const methods = new Map<string, Method>();
+  for (const { path, requestType, responseType } of messages.methods()) {
+    const run = calls[path];
+    if (run === undefined) methods.set(path, async () => await Promise.reject(unimplemented(path)));
+    else
+      methods.set(path, async (call) => {
+        const request = messages.decode(requestType, await onlyMessage(call));
+        const response = await run(request);
+        if (call.open) call.write(messages.encode(responseType, response));
+      });
+  }
+  methods.set('/etcdserverpb.Watch/Watch', async (call) => await watch(call, messages, services));
+  methods.set('/etcdserverpb.Lease/LeaseKeepAlive', async (call) => {
+    call.streaming = true;
+    for await (const bytes of call.messages()) {
+      const { id } = etcd.decodeLeaseRequest(messages.decode('LeaseKeepAliveRequest', bytes));
+      const response = encode.leaseGrantResponse(await services.lease.keepAlive(id));
+      call.write(messages.encode('LeaseKeepAliveResponse', response));
+    }
+  });
+  return methods;
+}
+
+function unaryCalls({ kv, lease, maintenance }: GrpcServices): Readonly<Record<string, Unary>> {
+  const hash = async (body: unknown): Promise<encode.ProtoObject> => {
+    const result = await maintenance.hashKv(etcd.decodeHashRequest(body).revision);
+    return { header: encode.header(result.header), hash: result.hash, compact_revision: result.compactRevision };
+  };
+  return {
+    '/etcdserverpb.KV/Range': async (body) => encode.rangeResponse(await kv.range(etcd.decodeRangeRequest(body))),
+    '/etcdserverpb.KV/Put': async (body) => encode.putResponse(await kv.put(etcd.decodePutRequest(body))),
+    '/etcdserverpb.KV/DeleteRange': async (body) =>
+      encode.deleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body))),
+    '/etcdserverpb.KV/Txn': async (body) => encode.txnResponse(await kv.txn(etcd.decodeTxnRequest(body))),
+    '/etcdserverpb.KV/Compact': async (body) => encode.onlyHeader(await kv.compact(etcd.decodeCompactionRequest(body))),
+    '/etcdserverpb.Lease/LeaseGrant': async (body) =>
+      encode.leaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body))),
+    '/etcdserverpb.Lease/LeaseRevoke': async (body) =>
+      encode.onlyHeader(await lease.revoke(etcd.decodeLeaseRequest(body).id)),
+    '/etcdserverpb.Lease/LeaseTimeToLive': async (body) =>
+      encode.leaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body))),
+    '/etcdserverpb.Lease/LeaseLeases': async () => encode.leaseLeasesResponse(await lease.leases()),
+    '/etcdserverpb.Cluster/MemberList': () => encode.memberListResponse(maintenance.memberList()),
+    '/etcdserverpb.Maintenance/Status': () => encode.statusResponse(maintenance.status()),
+    '/etcdserverpb.Maintenance/Alarm': async (body) =>
+      encode.alarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body))),
+    // There is nothing to do: memory is given back by compaction.
+    '/etcdserverpb.Maintenance/Defragment': () => ({}),
+    '/etcdserverpb.Maintenance/Hash': hash,
+    '/etcdserverpb.Maintenance/HashKV': hash,
+    '/etcdserverpb.Maintenance/MoveLeader': async (body) =>
+      encode.onlyHeader(await maintenance.moveLeader(etcd.decodeMoveLeaderRequest(body).targetId)),
+  };
+}
+
+/** The request of a call that has one. */
+async function onlyMessage(call: GrpcCall): Promise<Buffer> {
+  let only: Buffer | undefined;
+  for await (const message of call.messages()) {
+    if (only !== undefined)
+      throw new EtcdError('invalidRequest', { message: 'more than one request message', grpcCode: 'Internal' });
+    only = message;
+  }
+  if (only === undefined)
+    throw new EtcdError('invalidRequest', { message: 'no request message', grpcCode: 'Internal' });
+  return only;
+}
+
+async function watch(call: GrpcCall, messages: Messages, services: GrpcServices): Promise<void> {
+  call.streaming = true;
+  call.begin();
+  const output = {
+    get writable(): boolean {
+      return call.open;
+    },
+    get writableLength(): number {
+      return call.writableLength;
+    },
+    write: (response: Uint8Array) => call.write(response),
+  };
+  const session = new WatchSession({ ...services.watch, output, encoding: watchEncoding(messages) });
+  call.onDrained(() => session.drained());
+  call.onClosed(() => session[Symbol.dispose]());
+  for await (const bytes of call.messages()) session.receive(messages.decode('WatchRequest', bytes));
+}
+
+/** A response is its fields, then its events: each is a part of the message that is encoded once for all watchers. */
+function watchEncoding(messages: Messages): WatchEncoding<Uint8Array> {
+  return {
+    name: 'protobuf',
+    event: (event: WatchEvent) => messages.encode('WatchResponse', { events: [encode.watchEvent(event)] }),
+    response: (response, events) =>
+      Buffer.concat([messages.encode('WatchResponse', encode.watchResponse(response)), ...events]),
+  };
+}
+
+function unimplemented(path: string): EtcdError {
+  const [, service = '', method = ''] = /^\/etcdserverpb\.(\w+)\/(\w+)$/u.exec(path) ?? [];
+  const message =
+    service === 'Auth'
+      ? 'etcdserver: authentication is not supported by kv-raft'
+      : `etcdserver: ${service}.${method} is not supported by kv-raft`;
+  return new EtcdError('unknown', { message, grpcCode: 'Unimplemented' });
+}
