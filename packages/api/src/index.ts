@@ -8,6 +8,7 @@ export * from './field-selector.ts';
 export * from './field-validation.ts';
 export * from './int-or-string.ts';
 export * from './label-selector.ts';
+export * from './managed-fields/managed-fields.ts';
 export * from './node-selector.ts';
 export type * from './object.ts';
 export * from './object-meta.ts';

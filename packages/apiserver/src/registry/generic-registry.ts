@@ -11,6 +11,7 @@ import {
   newInvalid,
   newModifiedConflict,
   newNotFound,
+  trackUpdate,
   type FieldError,
   type Resource,
   type UnstructuredObject,
@@ -126,6 +127,7 @@ export class GenericRegistry {
     if ((object.metadata.resourceVersion ?? '') !== '')
       throw newBadRequest('resourceVersion should not be set on objects to be created');
     strategy.applyDefaults?.(object);
+    this.#trackFields(object, undefined, context);
     const attributes = this.attributes('CREATE', '', object, undefined, context);
     await this.admit(attributes);
     fillObjectMeta(object.metadata, { uid: randomUUID(), now: formatTime(context.nowMs) });
@@ -253,6 +255,7 @@ export class GenericRegistry {
     checkPreconditions(resource, old, object.metadata.uid, object.metadata.resourceVersion);
     object.metadata.resourceVersion = old.metadata.resourceVersion ?? '';
     strategy.applyDefaults?.(object);
+    this.#trackFields(object, old, context);
     const attributes = this.attributes('UPDATE', subresource, object, old, context);
     await this.admit(attributes);
     keepObjectMeta(object.metadata, old.metadata);
@@ -290,6 +293,19 @@ export class GenericRegistry {
     const changed = strategy.specChanged?.(object, old) ?? specDiffers(object, old);
     const before = old.metadata.generation ?? 0;
     if (changed) object.metadata.generation = before + 1;
+  }
+
+  /** What a client changes is its own from here on; what admission and strategies change is nobody's. */
+  #trackFields(object: UnstructuredObject, old: UnstructuredObject | undefined, context: RequestContext): void {
+    const { fieldManager } = context;
+    if (fieldManager === undefined) {
+      if (old?.metadata.managedFields === undefined) delete object.metadata.managedFields;
+      else object.metadata.managedFields = old.metadata.managedFields;
+    } else if (!fieldManager.applies) {
+      const { name: manager, subresource } = fieldManager;
+      const owner = { manager, subresource, model: this.resource.model, hasStatus: this.#hasStatus };
+      trackUpdate(object, old, { ...owner, now: formatTime(context.nowMs) });
+    }
   }
 
   /** @throws StatusError Invalid with all of them, if there are any. */

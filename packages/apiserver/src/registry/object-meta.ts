@@ -195,7 +195,6 @@ export function fillObjectMeta(meta: ObjectMeta, filled: { readonly uid: string;
   delete meta.deletionTimestamp;
   delete meta.deletionGracePeriodSeconds;
   delete meta.selfLink;
-  delete meta.managedFields;
   delete meta.resourceVersion;
   meta.uid = filled.uid;
   meta.creationTimestamp = filled.now;
@@ -204,7 +203,6 @@ export function fillObjectMeta(meta: ObjectMeta, filled: { readonly uid: string;
 /** What an update takes over from the stored object, where the client may leave it out or not set it. */
 export function keepObjectMeta(meta: ObjectMeta, old: ObjectMeta): void {
   delete meta.selfLink;
-  delete meta.managedFields;
   if (meta.uid === undefined || meta.uid === '') copy(meta, old, 'uid');
   if (meta.namespace === undefined || meta.namespace === '') copy(meta, old, 'namespace');
   for (const field of ['creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generation'] as const)

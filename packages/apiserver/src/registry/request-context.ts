@@ -4,6 +4,15 @@ import type { UserInfo } from '../authentication/authenticator.ts';
 /** What to do with fields that the schema does not know, or that are there twice (`fieldValidation`). */
 export type { FieldValidation } from '@naru/api';
 
+/** Who owns the fields that a write sets. */
+export interface FieldManager {
+  readonly name: string;
+  /** '' for the object itself. */
+  readonly subresource: string;
+  /** Server-side apply: the object comes with its managedFields. */
+  readonly applies: boolean;
+}
+
 /** What the registry must know of a request. */
 export interface RequestContext {
   readonly user: UserInfo;
@@ -13,6 +22,8 @@ export interface RequestContext {
   readonly fieldValidation: FieldValidation;
   /** Time of the request in milliseconds since the epoch. */
   readonly nowMs: number;
+  /** undefined: managedFields stay as they are. */
+  readonly fieldManager?: FieldManager;
   /** Adds a Warning header. */
   warn(message: string): void;
 }

@@ -1,9 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { UserInfo } from '../authentication/authenticator.ts';
-import type { FieldValidation, RequestContext } from '../registry/request-context.ts';
+import type { FieldManager, FieldValidation, RequestContext } from '../registry/request-context.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
-import { newBadRequest, fieldNotSupported, newInvalid } from '@naru/api';
+import {
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  fieldTooLong,
+  newBadRequest,
+  newInvalid,
+  patchTypes,
+  type FieldError,
+} from '@naru/api';
 import type { MediaType } from './negotiation.ts';
+import { mediaTypeOf } from './object-body.ts';
 import type { RequestInfo } from './request-info.ts';
 import type { VersionView } from './version-view.ts';
 
@@ -17,6 +28,8 @@ export interface ApiRequest {
   readonly body: Buffer | undefined;
   readonly mediaType: MediaType;
   readonly nowMs: number;
+  /** Whether the user may do something else to the same resource. @throws StatusError Forbidden. */
+  authorize(verb: string): void;
   /** Becomes Warning headers. */
   readonly warnings: string[];
 }
@@ -44,10 +57,47 @@ export function requestContextOf(request: ApiRequest): RequestContext {
     dryRun: dryRunOf(query),
     fieldValidation: fieldValidationOf(query),
     nowMs,
+    fieldManager: fieldManagerOf(request),
     warn: (message) => {
       if (!warnings.includes(message)) warnings.push(message);
     },
   };
+}
+
+const FIELD_MANAGER_BYTES_MAX = 128;
+
+/** `fieldManager` and `force` of the query; a client that names no manager is known by its User-Agent. */
+function fieldManagerOf({ info, query, raw }: ApiRequest): FieldManager {
+  const applies = info.verb === 'patch' && mediaTypeOf(raw.headers['content-type']) === patchTypes.apply;
+  const name = query.get('fieldManager') ?? '';
+  const errors: FieldError[] = [];
+  if (applies && name === '') errors.push(fieldRequired('fieldManager', 'is required for apply patch'));
+  if (info.verb === 'patch' && !applies && query.has('force'))
+    errors.push(fieldForbidden('force', 'may not be specified for non-apply patch'));
+  if (Buffer.byteLength(name) > FIELD_MANAGER_BYTES_MAX)
+    errors.push(fieldTooLong('fieldManager', FIELD_MANAGER_BYTES_MAX));
+  if (/\p{C}/u.test(name)) errors.push(fieldInvalid('fieldManager', name, 'should only contain printable characters'));
+  if (errors.length > 0) {
+    const options = info.verb === 'patch' ? 'PatchOptions' : info.verb === 'update' ? 'UpdateOptions' : 'CreateOptions';
+    throw newInvalid({ group: 'meta.k8s.io', kind: options }, '', errors);
+  }
+  return {
+    name: name === '' ? userAgentPrefix(raw.headers['user-agent'] ?? '') : name,
+    subresource: info.subresource,
+    applies,
+  };
+}
+
+function userAgentPrefix(userAgent: string): string {
+  const [prefix = ''] = userAgent.split('/', 1);
+  let name = '';
+  let bytes = 0;
+  for (const character of prefix.replaceAll(/\p{C}/gu, '')) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > FIELD_MANAGER_BYTES_MAX) break;
+    name += character;
+  }
+  return name;
 }
 
 function dryRunOf(query: URLSearchParams): boolean {

@@ -172,11 +172,15 @@ class RequestFilters {
     if (isApiPath(info.path)) await this.#options.whenReady();
     const user = impersonatedUser(raw.headers, caller, authorizer) ?? caller;
     const attributes: AuthorizationAttributes = { user, ...info };
-    const { decision, reason } = authorizer.authorize(attributes);
-    if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
+    this.#authorize(attributes);
     const release = longRunning ? () => undefined : this.#limits.take(info, user);
     reply.raw.once('close', release);
     this.#passed.set(raw, { info, query, user, release });
+  }
+
+  #authorize(attributes: AuthorizationAttributes): void {
+    const { decision, reason } = this.#options.authorizer.authorize(attributes);
+    if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -196,7 +200,9 @@ class RequestFilters {
           : this.#negotiator.chooseAny(raw.headers.accept);
         yaml = mediaType.encoding === 'yaml';
         const body = request.body instanceof Buffer ? request.body : undefined;
-        const api = { info, query, user, raw, response, body, mediaType, nowMs: clock.now(), warnings: [] };
+        const authorize = (verb: string): void => this.#authorize({ user, ...info, verb });
+        const nowMs = clock.now();
+        const api = { info, query, user, raw, response, body, mediaType, nowMs, authorize, warnings: [] };
         writeApiResponse(api, await handleApi(api));
       } else if (!(await handlePath(info, query, raw, response))) writeNotFound(response);
     } catch (error) {

@@ -1,16 +1,20 @@
-/** Patch bodies: JSON patch, merge patch, strategic merge patch. */
+/** Patch bodies: JSON patch, merge patch, strategic merge patch, and configurations to apply. */
 import {
+  applyConfiguration,
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
   cloneJson,
+  formatTime,
   newBadRequest,
   patchTypes,
+  type Resource,
   type UnstructuredObject,
 } from '@naru/api';
 import type { RequestContext } from '../registry/request-context.ts';
 import { requiredBody, type ApiRequest } from './api-request.ts';
-import { mediaTypeOf, unsupportedMediaType } from './object-body.ts';
+import { mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
+import { booleanOf } from './list-options.ts';
 import { checkObject, type BodyKind } from './object-decoder.ts';
 
 /**
@@ -23,6 +27,7 @@ export function newPatch(
   context: RequestContext,
 ): (old: UnstructuredObject) => UnstructuredObject {
   const type = mediaTypeOf(request.raw.headers['content-type']);
+  if (isApply(context) && kind.model !== 'V1Scale') return newApplication(request, kind, context);
   const body = requiredBody(request);
   const parse = (): unknown => {
     try {
@@ -36,6 +41,41 @@ export function newPatch(
   return (old) => checkObject(apply(old, parse()), kind, context);
 }
 
+/** Whether the request is server-side apply, which makes the object where there is none. */
+export function isApply(context: RequestContext): boolean {
+  return context.fieldManager?.applies === true;
+}
+
+/**
+ * Server-side apply: makes the new object out of the stored one, or of nothing.
+ * @throws StatusError BadRequest or Invalid, now; Conflict when it is called.
+ */
+export function newApplication(
+  request: ApiRequest,
+  kind: BodyKind & Partial<Pick<Resource, 'subresources'>>,
+  context: RequestContext,
+): (old: UnstructuredObject | undefined) => UnstructuredObject {
+  const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
+  const config = checkObject(parseConfiguration(requiredBody(request), kind.kind), kind, context);
+  const application = {
+    config,
+    manager,
+    subresource,
+    model: kind.model,
+    hasStatus: kind.subresources?.some((each) => each.name === 'status') ?? false,
+    now: formatTime(context.nowMs),
+    force: booleanOf(request.query, 'force') ?? false,
+  };
+  return (old) => applyConfiguration(old, application);
+}
+
+/** kubectl and helm send JSON, which is YAML, and read faster. */
+function parseConfiguration(body: Buffer, kind: string): Record<string, unknown> {
+  return parseBody(body, body[0] === OPEN_BRACE ? 'application/json' : 'application/yaml', kind);
+}
+
+const OPEN_BRACE = 0x7b;
+
 type Apply = (old: UnstructuredObject, patch: unknown) => Record<string, unknown>;
 
 function applierOf(type: string, kind: BodyKind): Apply {
@@ -48,6 +88,6 @@ function applierOf(type: string, kind: BodyKind): Apply {
     case patchTypes.strategicMerge:
       return (old, patch) => applyStrategicMergePatch(old, patch, kind.model);
     default:
-      throw unsupportedMediaType([patchTypes.json, patchTypes.merge, patchTypes.strategicMerge]);
+      throw unsupportedMediaType([patchTypes.json, patchTypes.merge, patchTypes.strategicMerge, patchTypes.apply]);
   }
 }

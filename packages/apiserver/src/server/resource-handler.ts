@@ -1,6 +1,9 @@
 /** Requests to resources: finds the registry and does what the verb says. */
 import {
   cloneJson,
+  isAlreadyExists,
+  isNotFound,
+  newConflict,
   statusReasons,
   type DeleteOptions,
   type Resource,
@@ -10,6 +13,7 @@ import {
 import type { Clock } from '@naru/component';
 import type { FrameEncoder } from '../cache/cache-event.ts';
 import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
+import type { RequestContext } from '../registry/request-context.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import type { CacheReads } from './cache-reads.ts';
 import { parseListOptions, parseResourceVersion, booleanOf, integerOf } from './list-options.ts';
@@ -23,7 +27,7 @@ import {
 } from './list-response.ts';
 import { decodeObjectBody } from './object-decoder.ts';
 import { parseBody } from './object-body.ts';
-import { newPatch } from './patch.ts';
+import { isApply, newApplication, newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import type { ServedResource, ServedResources, StoredResource } from './served-resource.ts';
 import type { SubresourceHandler } from './subresource-handler.ts';
@@ -34,6 +38,9 @@ import { stringify } from 'yaml';
 
 /** Objects that one DELETE of a collection works on at a time. */
 const DELETE_COLLECTION_WORKERS = 8;
+
+/** Tries of an apply whose object comes and goes. */
+const APPLY_TRIES_MAX = 5;
 
 export interface ResourceHandlerOptions {
   readonly resources: ServedResources;
@@ -203,6 +210,7 @@ export class ResourceHandler {
     const { info } = request;
     const { registry, view, resource } = served;
     const context = inScope(requestContextOf(request), resource);
+    if (isApply(context)) return await this.#apply(request, served, context);
     const patch = newPatch(request, resource, context);
     const make = (old: UnstructuredObject): UnstructuredObject => {
       const patched = view === undefined ? patch(old) : view.toStored(patch(view.fromStored(cloneJson(old))));
@@ -210,6 +218,41 @@ export class ResourceHandler {
     };
     const { bytes } = await registry.update(info.name, '', make, context);
     return { type: 'object', code: 200, bytes, registry, view };
+  }
+
+  /** Server-side apply: changes the object, or creates it. */
+  async #apply(request: ApiRequest, served: StoredResource, context: RequestContext): Promise<ApiResponse> {
+    const { name } = request.info;
+    const { registry, view, resource } = served;
+    const apply = newApplication(request, resource, context);
+    const make = (old: UnstructuredObject | undefined): UnstructuredObject => {
+      const live = old === undefined ? undefined : (view?.fromStored(cloneJson(old)) ?? old);
+      const applied = checkName(apply(live), name);
+      return view?.toStored(applied) ?? applied;
+    };
+    for (let tries = 1; ; tries++) {
+      try {
+        const { bytes } = await registry.update(name, '', make, context);
+        return { type: 'object', code: 200, bytes, registry, view };
+      } catch (error) {
+        if (!isNotFound(error) || tries === APPLY_TRIES_MAX) throw error;
+      }
+      request.authorize('create');
+      try {
+        const object = make(undefined);
+        const { uid = '' } = object.metadata;
+        if (uid !== '')
+          throw newConflict(
+            resource,
+            name,
+            `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+          );
+        const { bytes } = await registry.create(object, context);
+        return { type: 'object', code: 201, bytes, registry, view };
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+      }
+    }
   }
 
   async #delete(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {

@@ -8,10 +8,10 @@ import type { ObjectMeta, UnstructuredObject } from '@naru/api';
 const metadataStart = Buffer.from('"metadata":{');
 const openQuote = 0x22;
 
-/** The bytes to store. Leaves out what is not stored: resourceVersion, selfLink and managedFields. */
+/** The bytes to store. Leaves out what is not stored: resourceVersion and selfLink. */
 export function encodeObject(object: UnstructuredObject): Buffer {
   const { kind, apiVersion, metadata, ...rest } = object;
-  const { resourceVersion: _resourceVersion, selfLink: _selfLink, managedFields: _managed, ...meta } = metadata;
+  const { resourceVersion: _resourceVersion, selfLink: _selfLink, ...meta } = metadata;
   return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: meta, ...rest }));
 }
 

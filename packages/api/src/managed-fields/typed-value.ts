@@ -1,0 +1,241 @@
+/** Values with a schema: the set of their fields, what differs between two, merging and taking fields out. */
+import { equalJson, isJsonObject, setOwn, type JsonObject } from '../patch/json.ts';
+import { childOf, hasSelf, LEAF, SELF, type FieldSet } from './field-set.ts';
+import {
+  elementOf,
+  fieldTypeOf,
+  isNamedField,
+  isOwnedItself,
+  itemsOf,
+  keyElement,
+  shapeOf,
+  type Typed,
+} from './shape.ts';
+
+type Children = Record<string, FieldSet>;
+type List = readonly unknown[];
+
+/** The set of the fields of a value, as an applied configuration owns them. */
+export function setOf(value: unknown, type: Typed): FieldSet | undefined {
+  const shape = shapeOf(type, value);
+  if (shape === 'leaf') return LEAF;
+  const children: Children = {};
+  let count = 0;
+  if (shape === 'map') {
+    const map = value as JsonObject;
+    for (const name of Object.keys(map)) {
+      const fieldType = fieldTypeOf(type, name);
+      const own = isJsonObject(map[name]) && Object.keys(map[name]).length === 0 ? LEAF : setOf(map[name], fieldType);
+      const isMember = !isNamedField(type, name);
+      if (own === undefined && !isMember) continue;
+      children[`f:${name}`] = isMember ? withSelf(own) : (own ?? LEAF);
+      count++;
+    }
+  } else {
+    for (const item of value as List) {
+      children[elementOf(shape, type, item)] = withSelf(setOf(item, itemsOf(type)));
+      count++;
+    }
+  }
+  return count === 0 ? undefined : children;
+}
+
+function withSelf(set: FieldSet | undefined): FieldSet {
+  if (set === undefined) return LEAF;
+  return hasSelf(set) ? set : { [SELF]: LEAF, ...set };
+}
+
+/** The fields that `value` has and `old` has not, or has otherwise. `ownsSelf`: what is new is itself in the set. */
+export function changedFields(old: unknown, value: unknown, type: Typed, ownsSelf = false): FieldSet | undefined {
+  if (old === value || value === undefined) return undefined;
+  const shape = shapeOf(type, value);
+  if (shape === 'leaf' || (old !== undefined && shapeOf(type, old) !== shape))
+    return old !== undefined && equalJson(old, value) ? undefined : LEAF;
+  const children = shape === 'map' ? changedMap(old, value as JsonObject, type) : changedList(old, value as List, type);
+  if (old !== undefined) return children;
+  return ownsSelf ? withSelf(children) : (children ?? LEAF);
+}
+
+function changedMap(old: unknown, map: JsonObject, type: Typed): FieldSet | undefined {
+  const before = isJsonObject(old) ? old : undefined;
+  let children: Children | undefined;
+  for (const name of Object.keys(map)) {
+    const earlier = before !== undefined && Object.hasOwn(before, name) ? before[name] : undefined;
+    const value = map[name];
+    if (earlier !== undefined && typeof value !== 'object' && earlier === value) continue;
+    const changed = changedFields(earlier, value, fieldTypeOf(type, name), isOwnedItself(type, name));
+    if (changed !== undefined) (children ??= {})[`f:${name}`] = changed;
+  }
+  return children;
+}
+
+function changedList(old: unknown, list: List, type: Typed): FieldSet | undefined {
+  const shape = shapeOf(type, list);
+  const before = indexOf(old, type);
+  const items = itemsOf(type);
+  let children: Children | undefined;
+  for (const item of list) {
+    const element = elementOf(shape, type, item);
+    const changed = before.has(element)
+      ? changedFields(before.get(element), item, items)
+      : withSelf(changedFields(undefined, item, items, true));
+    if (changed !== undefined) (children ??= {})[element] = changed;
+  }
+  return children;
+}
+
+/** Elements of a list by name; the first of those that have the same. */
+function indexOf(list: unknown, type: Typed): Map<string, unknown> {
+  const index = new Map<string, unknown>();
+  if (!Array.isArray(list)) return index;
+  const shape = shapeOf(type, list);
+  for (const item of list) {
+    const element = elementOf(shape, type, item);
+    if (!index.has(element)) index.set(element, item);
+  }
+  return index;
+}
+
+/** The fields that `old` has and `value` has not. */
+export function removedFields(old: unknown, value: unknown, type: Typed): FieldSet | undefined {
+  if (old === undefined || old === value) return undefined;
+  if (value === undefined) return withSelf(changedFields(undefined, old, type, true));
+  const shape = shapeOf(type, old);
+  if (shape === 'leaf' || shapeOf(type, value) !== shape) return undefined;
+  let children: Children | undefined;
+  if (shape === 'map') {
+    const [before, after] = [old as JsonObject, value as JsonObject];
+    for (const name of Object.keys(before)) {
+      if (typeof before[name] !== 'object' && Object.hasOwn(after, name)) continue;
+      const removed = removedFields(
+        before[name],
+        Object.hasOwn(after, name) ? after[name] : undefined,
+        fieldTypeOf(type, name),
+      );
+      if (removed !== undefined) (children ??= {})[`f:${name}`] = removed;
+    }
+  } else {
+    const after = indexOf(value, type);
+    for (const item of old as List) {
+      const element = elementOf(shape, type, item);
+      const removed = removedFields(item, after.get(element), itemsOf(type));
+      if (removed !== undefined) (children ??= {})[element] = removed;
+    }
+  }
+  return children;
+}
+
+/** `live` with everything that `config` says. Neither is changed; the result may share parts of both. */
+export function mergeTyped(live: unknown, config: unknown, type: Typed): unknown {
+  if (config === undefined) return live;
+  const shape = shapeOf(type, config);
+  if (live === undefined || shape === 'leaf' || shapeOf(type, live) !== shape) return config;
+  if (shape === 'map') {
+    const merged: JsonObject = {};
+    const [before, wanted] = [live as JsonObject, config as JsonObject];
+    for (const name of Object.keys(before)) setOwn(merged, name, before[name]);
+    for (const name of Object.keys(wanted)) {
+      const earlier = Object.hasOwn(before, name) ? before[name] : undefined;
+      setOwn(merged, name, mergeTyped(earlier, wanted[name], fieldTypeOf(type, name)));
+    }
+    return merged;
+  }
+  return mergeList(live as List, config as List, type);
+}
+
+/** The configuration's elements in its order; those that only the live list has stay where they were before them. */
+function mergeList(live: List, config: List, type: Typed): unknown[] {
+  const shape = shapeOf(type, live);
+  const wanted = new Set(config.map((item) => elementOf(shape, type, item)));
+  const before = indexOf(live, type);
+  const done = new Set<string>();
+  const merged: unknown[] = [];
+  let next = 0;
+  const takeWanted = (): void => {
+    const item = config[next++];
+    const element = elementOf(shape, type, item);
+    done.add(element);
+    merged.push(mergeTyped(before.get(element), item, itemsOf(type)));
+  };
+  for (const item of live) {
+    const element = elementOf(shape, type, item);
+    if (!wanted.has(element)) merged.push(item);
+    else while (!done.has(element)) takeWanted();
+  }
+  while (next < config.length) takeWanted();
+  return merged;
+}
+
+/** The value without the fields of a set; undefined when nothing is left of it. */
+export function withoutFields(value: unknown, set: FieldSet, type: Typed): unknown {
+  const shape = shapeOf(type, value);
+  if (shape === 'leaf') return value;
+  const keep = (element: string, each: unknown, eachType: Typed): unknown => {
+    const below = childOf(set, element);
+    if (below === undefined) return each;
+    return hasSelf(below) ? undefined : withoutFields(each, below, eachType);
+  };
+  if (shape === 'map') {
+    const rest: JsonObject = {};
+    const map = value as JsonObject;
+    for (const name of Object.keys(map)) {
+      const kept = keep(`f:${name}`, map[name], fieldTypeOf(type, name));
+      if (kept !== undefined) setOwn(rest, name, kept);
+    }
+    return Object.keys(rest).length === 0 && Object.keys(map).length > 0 ? undefined : rest;
+  }
+  const list = value as List;
+  const rest = list
+    .map((item) => keep(elementOf(shape, type, item), item, itemsOf(type)))
+    .filter((item) => item !== undefined);
+  return rest.length === 0 && list.length > 0 ? undefined : rest;
+}
+
+/** The set with every struct's field in it of which something below is in it. */
+export function withNamedFields(set: FieldSet | undefined, type: Typed): FieldSet | undefined {
+  if (set === undefined) return undefined;
+  const children: Children = {};
+  for (const element of Object.keys(set)) {
+    if (element === SELF) {
+      children[SELF] = LEAF;
+      continue;
+    }
+    const isField = element.startsWith('f:');
+    const name = element.slice(2);
+    const below = withNamedFields(set[element], isField ? fieldTypeOf(type, name) : itemsOf(type)) ?? LEAF;
+    children[element] = isField && isNamedField(type, name) ? withSelf(below) : below;
+  }
+  return children;
+}
+
+/** What makes a configuration one that cannot be applied: elements without a key, or twice the same. */
+export function applyProblems(value: unknown, type: Typed, path = ''): string[] {
+  const shape = shapeOf(type, value);
+  if (shape === 'leaf') return [];
+  if (shape === 'map')
+    return Object.entries(value as JsonObject).flatMap(([name, each]) =>
+      applyProblems(each, fieldTypeOf(type, name), `${path}.${name}`),
+    );
+  const seen = new Set<string>();
+  return (value as List).flatMap((item, i) => {
+    if (shape === 'list-map') {
+      if (!isJsonObject(item))
+        return [`${path}: element ${i}: associative list with keys may not have non-map elements`];
+      const { missing } = keyElement(type, item);
+      if (missing !== undefined)
+        return [
+          `${path}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(missing)} (and doesn't have default value)`,
+        ];
+    }
+    const element = elementOf(shape, type, item);
+    const printed = shape === 'set' ? `[=${element.slice(2)}]` : printKeys(element);
+    if (seen.has(element)) return [`${path}: duplicate entries for key ${printed}`];
+    seen.add(element);
+    return applyProblems(item, itemsOf(type), path + printed);
+  });
+}
+
+function printKeys(element: string): string {
+  const keys = Object.entries(JSON.parse(element.slice(2)) as object);
+  return `[${keys.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(',')}]`;
+}

@@ -1,0 +1,156 @@
+/** Server-side apply and managedFields over HTTP. */
+import t, { type Test } from 'tap';
+import { ApiFixture, startStore, type Answer } from './api-fixture.ts';
+
+const configMaps = '/api/v1/namespaces/default/configmaps';
+const deployments = '/apis/apps/v1/namespaces/default/deployments';
+const applyType = 'application/apply-patch+yaml';
+
+interface Entry {
+  readonly manager: string;
+  readonly operation: string;
+  readonly subresource?: string;
+  readonly time?: string;
+  readonly fieldsV1: unknown;
+}
+const entriesOf = (answer: Answer): readonly Entry[] => (answer.body.metadata['managedFields'] ?? []) as Entry[];
+const managersOf = (answer: Answer): string[] =>
+  entriesOf(answer).map(({ manager, operation, subresource }) => [manager, operation, subresource ?? ''].join('/'));
+
+const deployment = (name: string, spec: object = {}): object => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name },
+  spec: {
+    selector: { matchLabels: { a: name } },
+    template: {
+      metadata: { labels: { a: name } },
+      spec: { containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80 }] }] },
+    },
+    ...spec,
+  },
+});
+
+await t.test('server-side apply', async (t) => {
+  await using store = await startStore('etcd');
+  await using api = await ApiFixture.start(store);
+  const apply = async (path: string, body: unknown, query = 'fieldManager=m', token = 'admin'): Promise<Answer> =>
+    await api.request('PATCH', `${path}?${query}`, { body, type: applyType, token });
+  const suites: Readonly<Record<string, (t: Test) => Promise<void>>> = {
+    'creates, changes nothing twice, takes away': async (t) => {
+      const created = await apply(`${deployments}/d`, deployment('d', { replicas: 2 }));
+      t.match(created, { status: 201, body: { spec: { replicas: 2, revisionHistoryLimit: 10 } } });
+      t.strictSame(managersOf(created), ['m/Apply/']);
+      t.notMatch(
+        entriesOf(created)[0]?.fieldsV1,
+        { 'f:spec': { 'f:revisionHistoryLimit': {} } },
+        'defaults are nobody’s',
+      );
+      const again = await apply(`${deployments}/d`, deployment('d', { replicas: 2 }));
+      t.equal(again.status, 200);
+      t.strictSame(again.body, created.body, 'nothing is written');
+      const without = await apply(`${deployments}/d`, deployment('d'));
+      t.match(without.body.spec, { replicas: 1 }, 'what is no longer applied has its default again');
+      const yaml = await api.request('PATCH', `${configMaps}/y?fieldManager=m`, {
+        raw: 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  a: "1"\n',
+        type: applyType,
+      });
+      t.match(yaml, { status: 201, body: { data: { a: '1' } } });
+      t.strictSame((await api.request('GET', `${configMaps}/y`)).body, yaml.body, 'the entries are stored');
+    },
+    'conflicts are refused unless forced': async (t) => {
+      await apply(`${deployments}/e`, deployment('e', { replicas: 2 }));
+      const scaled = await api.request('PATCH', `${deployments}/e/scale?fieldManager=scaler`, {
+        body: { spec: { replicas: 5 } },
+        type: 'application/merge-patch+json',
+      });
+      t.equal(scaled.status, 200);
+      const refused = await apply(`${deployments}/e`, deployment('e', { replicas: 2 }));
+      t.match(refused, {
+        status: 409,
+        body: {
+          reason: 'Conflict',
+          message:
+            'Apply failed with 1 conflict: conflict with "scaler" with subresource "scale" using apps/v1: .spec.replicas',
+          details: { causes: [{ reason: 'FieldManagerConflict', field: '.spec.replicas' }] },
+        },
+      });
+      const dry = await apply(
+        `${deployments}/e`,
+        deployment('e', { replicas: 2 }),
+        'fieldManager=m&force=true&dryRun=All',
+      );
+      t.match(dry, { status: 200, body: { spec: { replicas: 2 } } });
+      t.match((await api.request('GET', `${deployments}/e`)).body.spec, { replicas: 5 });
+      const forced = await apply(`${deployments}/e`, deployment('e', { replicas: 2 }), 'fieldManager=m&force=true');
+      t.match(forced, { status: 200, body: { spec: { replicas: 2 } } });
+      t.strictSame(managersOf(forced), ['m/Apply/'], 'who owns nothing any more is gone');
+    },
+    'status has entries of its own': async (t) => {
+      await apply(`${deployments}/f`, deployment('f'));
+      const status = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'f' }, status: { replicas: 1 } };
+      const applied = await apply(`${deployments}/f/status`, status, 'fieldManager=s');
+      t.match(applied, { status: 200, body: { status: { replicas: 1 } } });
+      t.strictSame(managersOf(applied).toSorted(), ['m/Apply/', 's/Apply/status']);
+      const main = await apply(`${deployments}/f`, { ...deployment('f'), status: { replicas: 9 } });
+      t.match(main.body['status'], { replicas: 1 });
+    },
+    'every verb is tracked, by fieldManager or User-Agent': async (t) => {
+      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'u' }, data: { a: '1', b: '1' } };
+      const created = await api.request('POST', configMaps, {
+        body,
+        headers: { 'user-agent': 'kubectl/v1.36 (linux)' },
+      });
+      t.strictSame(managersOf(created), ['kubectl/Update/']);
+      const patched = await api.request('PATCH', `${configMaps}/u?fieldManager=p`, {
+        body: { data: { b: '2' } },
+        type: 'application/merge-patch+json',
+      });
+      t.strictSame(managersOf(patched).toSorted(), ['kubectl/Update/', 'p/Update/']);
+      const same = await api.request('PUT', `${configMaps}/u?fieldManager=q`, {
+        body: { ...body, data: { a: '1', b: '2' } },
+      });
+      t.strictSame(same.body, patched.body, 'an update without a change is none');
+      const metadata = { ...patched.body.metadata, managedFields: [{}] };
+      const reset = await api.request('PUT', `${configMaps}/u?fieldManager=q`, { body: { ...patched.body, metadata } });
+      t.strictSame(entriesOf(reset), []);
+      const conflict = await apply(`${configMaps}/u`, { ...body, data: { a: '3' } });
+      t.match(conflict.body.message, /conflict with "before-first-apply" using v1: .data.a$/u);
+    },
+    'what cannot be applied is refused': async (t) => {
+      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'r' }, data: { a: '1' } };
+      t.match(await apply(`${configMaps}/r`, body, ''), {
+        status: 422,
+        body: {
+          message: 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+        },
+      });
+      const forced = await api.request('PATCH', `${configMaps}/r?force=true`, {
+        body: {},
+        type: 'application/merge-patch+json',
+      });
+      t.match(forced.body.message, /force: Forbidden: may not be specified for non-apply patch$/u);
+      const unknown = await apply(`${configMaps}/r`, { ...body, oops: 1 }, 'fieldManager=m&fieldValidation=Strict');
+      t.match(unknown, { status: 400, body: { message: /unknown field "oops"/u } });
+      const managed = { ...body, metadata: { name: 'r', managedFields: [{ manager: 'x' }] } };
+      t.match(await apply(`${configMaps}/r`, managed), {
+        status: 400,
+        body: { message: 'metadata.managedFields must be nil' },
+      });
+      t.equal((await apply(`${configMaps}/r`, { ...body, metadata: { name: 's' } })).status, 400);
+      t.equal((await api.request('GET', `${configMaps}/r`)).status, 404);
+      const role = {
+        metadata: { name: 'patcher', namespace: 'default' },
+        rules: [{ apiGroups: [''], resources: ['configmaps'], verbs: ['patch'] }],
+      };
+      const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default';
+      await api.request('POST', `${rbac}/roles`, { body: role });
+      const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'patcher' };
+      const subjects = [{ kind: 'User', name: 'joe', apiGroup: 'rbac.authorization.k8s.io' }];
+      await api.request('POST', `${rbac}/rolebindings`, { body: { metadata: { name: 'patcher' }, roleRef, subjects } });
+      const joe = await apply(`${configMaps}/r`, body, 'fieldManager=m', 'joe');
+      t.match(joe, { status: 403, body: { message: /cannot create resource "configmaps"/u } }, 'patch is not create');
+    },
+  };
+  for (const [name, run] of Object.entries(suites)) await t.test(name, run);
+});
