@@ -35,20 +35,34 @@ export interface MemberProcess {
   output: string;
 }
 
+export interface MembersOptions {
+  readonly flags?: readonly string[];
+  readonly ports?: { readonly from: number; readonly to: number };
+  /** What runs a member; another program must know etcd's flags. Default: kv-raft. */
+  readonly command?: readonly [string, ...string[]];
+}
+
 /** Three kv-raft processes over plain http with data folders of their own. */
 export class Members implements AsyncDisposable {
   readonly members: readonly MemberProcess[];
   readonly #dataDir: string;
   readonly #flags: readonly string[];
 
-  private constructor(members: readonly MemberProcess[], dataDir: string, flags: readonly string[]) {
+  readonly #command: readonly [string, ...string[]];
+
+  private constructor(members: readonly MemberProcess[], dataDir: string, options: MembersOptions) {
     this.members = members;
     this.#dataDir = dataDir;
-    this.#flags = flags;
+    this.#flags = options.flags ?? [];
+    this.#command = options.command ?? [process.execPath, MAIN];
   }
 
   static async start(...flags: readonly string[]): Promise<Members> {
-    const ports = await freePorts({ from: 23870, to: 23899 }, 6);
+    return await Members.startWith({ flags });
+  }
+
+  static async startWith(options: MembersOptions): Promise<Members> {
+    const ports = await freePorts(options.ports ?? { from: 23870, to: 23899 }, 6);
     const members = ['a', 'b', 'c'].map((name, i) => ({
       name,
       clientUrl: `http://127.0.0.1:${ports[2 * i] ?? 0}`,
@@ -56,7 +70,7 @@ export class Members implements AsyncDisposable {
       child: undefined,
       output: '',
     }));
-    const cluster = new Members(members, await mkdtemp(join(tmpdir(), 'naru-kv-')), flags);
+    const cluster = new Members(members, await mkdtemp(join(tmpdir(), 'naru-kv-')), options);
     for (const member of members) cluster.startMember(member);
     await cluster.leader();
     return cluster;
@@ -77,7 +91,8 @@ export class Members implements AsyncDisposable {
       `--initial-cluster=${this.members.map((each) => `${each.name}=${each.peerUrl}`).join()}`,
       ...this.#flags,
     ];
-    const child = spawn(process.execPath, [MAIN, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...first] = this.#command;
+    const child = spawn(program, [...first, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
     const note = (chunk: Buffer): void => {
       member.output = (member.output + chunk.toString()).slice(-100_000);
     };
