@@ -279,7 +279,10 @@ export class ApiServer implements Component {
     this.#shutdown.abort();
     if (config.shutdownDelayMs > 0) await clock.sleep(config.shutdownDelayMs);
     // What has no end of its own, such as a log that is followed, is cut after a while.
-    const cancel = clock.after(DRAIN_MS, () => this.#http.server.closeAllConnections());
+    const cancel = clock.after(DRAIN_MS, () => {
+      this.#kubelets.closeStreams();
+      this.#http.server.closeAllConnections();
+    });
     await this.#http.close();
     cancel();
     this.#stop.abort();

@@ -75,8 +75,12 @@ await t.test('one server', async (t) => {
       resources.find((each) => each['name'] === 'pods/log'),
       { kind: 'Pod', namespaced: true, verbs: ['get'] },
     );
+    t.match(
+      resources.find((each) => each['name'] === 'pods/exec'),
+      { kind: 'PodExecOptions', namespaced: true, verbs: ['create', 'get'] },
+    );
     t.notOk(
-      resources.some((each) => each['name'] === 'pods/exec'),
+      resources.some((each) => each['name'] === 'pods/resize'),
       'what is not served is not listed',
     );
     const aggregated = await api.request('GET', '/apis', {

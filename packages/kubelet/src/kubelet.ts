@@ -19,6 +19,7 @@ import { StatusManager } from './pod/status-manager.ts';
 import { ProbeManager } from './probe/probe-manager.ts';
 import { Prober } from './probe/prober.ts';
 import { openRuntime, type OpenedRuntime, type RuntimeName } from './runtime/open-runtime.ts';
+import { StreamTargets } from './server/stream-targets.ts';
 import { KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts';
 
 /** Kubernetes' version as the kubelet claims it, with naru's own. */
@@ -251,6 +252,11 @@ export class Kubelet implements AsyncDisposable {
       registry: this.registry,
       logger,
       pods: () => [...this.#workers.workers].map((worker) => worker.pod),
+      streamTargets: new StreamTargets({
+        runtime: this.#opened.runtime,
+        isHollow: this.#opened.isHollow,
+        find: (namespace, name) => this.#workers.find(namespace, name),
+      }),
       containerLog: async (target, { previous }) => await this.#containerLog(target, previous ? 'previous' : 'current'),
     };
   }

@@ -10,8 +10,10 @@ import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { writeApiResponse, writeError } from './api-responder.ts';
 import { impersonatedUser } from './impersonation.ts';
 import { InflightLimits } from './inflight-limits.ts';
+import { streamSubresources } from './kubelet-proxy.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { Negotiator } from './negotiation.ts';
+import { acceptUpgrades, isStreamUpgrade } from './upgrade-tunnels.ts';
 import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
 
 /** The largest body, as upstream has it. */
@@ -69,6 +71,19 @@ function isLongRunning(info: RequestInfo): boolean {
   return info.verb === 'watch' || ['log', 'attach', 'exec', 'portforward', 'proxy'].includes(info.subresource);
 }
 
+function isStreamByGet(info: RequestInfo): boolean {
+  const { verb, group, resource, subresource } = info;
+  return (
+    verb === 'get' && group === '' && resource === 'pods' && streamSubresources.some((each) => each === subresource)
+  );
+}
+
+/** WebSockets begin with GET, but to read pods is not to run programs in them: as upstream since 1.35. */
+function authorizeStream(authorizer: Authorizer, attributes: AuthorizationAttributes): void {
+  const { decision, reason } = authorizer.authorize(attributes);
+  if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
+}
+
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const { tls, logger } = options;
   const app = fastify({
@@ -80,7 +95,9 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     return503OnClosing: false,
     frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
       refuse(error, request.raw, reply),
-    ...(tls === undefined ? {} : { https: tlsOptions(tls) }),
+    ...(tls === undefined
+      ? { http: { shouldUpgradeCallback: isStreamUpgrade } }
+      : { https: { ...tlsOptions(tls), shouldUpgradeCallback: isStreamUpgrade } }),
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance;
   const filters = new RequestFilters(options);
   const refuse = (error: unknown, raw: IncomingMessage, reply: FastifyReply): void => {
@@ -97,6 +114,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   app.setNotFoundHandler((request, reply) => notFound(request, reply));
   for (const method of ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'] as const)
     app.route({ method, url: '*', handler: async (request, reply) => await filters.handle(request, reply) });
+  acceptUpgrades(app);
   return app;
 }
 
@@ -181,6 +199,7 @@ class RequestFilters {
   #authorize(attributes: AuthorizationAttributes): void {
     const { decision, reason } = this.#options.authorizer.authorize(attributes);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
+    if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -1,5 +1,5 @@
-/** Requests that a kubelet answers: the container logs of a pod. */
-import type { ServerResponse } from 'node:http';
+/** Requests that a kubelet answers: the container logs of a pod, and streams to and from its containers. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import {
   newBadRequest,
@@ -14,9 +14,14 @@ import {
 import { Agent, type Dispatcher } from 'undici';
 import type { AdmissionStore } from '../admission/admission.ts';
 import { booleanOf } from './list-options.ts';
+import { UpgradeTunnels } from './upgrade-tunnels.ts';
 
 /** The kubelet's port where its Node does not say. */
 const KUBELET_PORT = 10250;
+
+/** Subresources of pods that are streams. */
+export const streamSubresources = ['attach', 'exec', 'portforward'] as const;
+export type StreamSubresource = (typeof streamSubresources)[number];
 
 export interface KubeletProxyOptions {
   readonly store: AdmissionStore;
@@ -34,6 +39,7 @@ const logParameters = ['follow', 'previous', 'sinceSeconds', 'sinceTime', 'times
 export class KubeletProxy implements AsyncDisposable {
   readonly #options: KubeletProxyOptions;
   readonly #agent: Agent;
+  readonly #tunnels: UpgradeTunnels;
 
   constructor(options: KubeletProxyOptions) {
     this.#options = options;
@@ -43,6 +49,7 @@ export class KubeletProxy implements AsyncDisposable {
       headersTimeout: 0,
       bodyTimeout: 0,
     });
+    this.#tunnels = new UpgradeTunnels({ tls, connectTimeoutMs });
   }
 
   /** Streams a container's log into the response. @throws StatusError before anything is written. */
@@ -64,7 +71,7 @@ export class KubeletProxy implements AsyncDisposable {
     const { namespace = '', name = '' } = pod.metadata;
     const path = `/containerLogs/${namespace}/${name}/${container}?${parameters.toString()}`;
     const answer = await this.#request(node, path, response);
-    if (answer.statusCode !== 200) throw await refusalOf(answer);
+    if (answer.statusCode !== 200) throw refusalOf(answer.statusCode, await answer.body.text());
     response.statusCode = 200;
     response.setHeader('content-type', 'text/plain');
     if (booleanOf(query, 'follow') === true) response.flushHeaders();
@@ -72,12 +79,37 @@ export class KubeletProxy implements AsyncDisposable {
     await pipeline(answer.body, response).catch(() => response.destroy());
   }
 
-  async #request(nodeName: string, path: string, response: ServerResponse): Promise<Dispatcher.ResponseData> {
+  /** Joins the client's connection with one to the kubelet. @throws StatusError before anything is written. */
+  async proxyStream(
+    object: UnstructuredObject,
+    stream: { readonly subresource: StreamSubresource; readonly query: URLSearchParams },
+    raw: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const pod = object as unknown as Pod;
+    const { name = '' } = pod.metadata;
+    const path = streamPath(pod, stream);
+    const nodeName = pod.spec?.nodeName ?? '';
+    if (nodeName === '') throw newBadRequest(`pod ${name} does not have a host assigned`);
+    const refusal = await this.#tunnels.join(`${this.#originOf(nodeName)}/${path}`, raw, response);
+    if (refusal !== undefined) throw refusalOf(refusal.code, refusal.text);
+  }
+
+  /** Cuts all streams. */
+  closeStreams(): void {
+    this.#tunnels.close();
+  }
+
+  #originOf(nodeName: string): string {
     const node = this.#options.store.get(nodes, '', nodeName);
     if (node === undefined) throw newNotFound(nodes, nodeName);
     const host = addressOf(node, this.#options.addressTypes);
     const port = node.status?.daemonEndpoints?.kubeletEndpoint?.Port ?? 0;
-    const origin = `https://${host}:${port === 0 ? KUBELET_PORT : port}`;
+    return `https://${host}:${port === 0 ? KUBELET_PORT : port}`;
+  }
+
+  async #request(nodeName: string, path: string, response: ServerResponse): Promise<Dispatcher.ResponseData> {
+    const origin = this.#originOf(nodeName);
     const abort = new AbortController();
     response.once('close', () => abort.abort());
     try {
@@ -88,6 +120,7 @@ export class KubeletProxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.closeStreams();
     await this.#agent.destroy();
   }
 }
@@ -122,14 +155,34 @@ function containerOf(pod: Pod, wanted: string): string {
   throw newBadRequest(`a container name must be specified for pod ${name}, ${choices.join(' ')}`);
 }
 
-async function refusalOf(answer: Dispatcher.ResponseData): Promise<Error> {
-  const text = (await answer.body.text()).trim();
-  switch (answer.statusCode) {
+/** The kubelet's path for a stream, and its names of the options. @throws StatusError BadRequest. */
+function streamPath(
+  pod: Pod,
+  stream: { readonly subresource: StreamSubresource; readonly query: URLSearchParams },
+): string {
+  const { subresource, query } = stream;
+  const { namespace = '', name = '' } = pod.metadata;
+  if (subresource === 'portforward') return `portForward/${namespace}/${name}`;
+  const container = containerOf(pod, query.get('container') ?? '');
+  const parameters = new URLSearchParams();
+  if (booleanOf(query, 'stdin') === true) parameters.set('input', '1');
+  if (booleanOf(query, 'stdout') !== false) parameters.set('output', '1');
+  if (booleanOf(query, 'stderr') !== false) parameters.set('error', '1');
+  if (booleanOf(query, 'tty') === true) parameters.set('tty', '1');
+  if (subresource === 'exec') for (const word of query.getAll('command')) parameters.append('command', word);
+  return `${subresource}/${namespace}/${name}/${container}?${parameters.toString()}`;
+}
+
+function refusalOf(code: number, body: string): Error {
+  const text = body.trim();
+  switch (code) {
     case 400:
       return newBadRequest(text);
+    case 429:
+      return newStatusError('TooManyRequests', text);
     case 404:
       return newStatusError('NotFound', text === '' ? 'the server could not find the requested resource' : text, {});
     default:
-      return newInternalError(text === '' ? `the kubelet answered with status ${answer.statusCode}` : text);
+      return newInternalError(text === '' ? `the kubelet answered with status ${code}` : text);
   }
 }

@@ -6,8 +6,8 @@ import { finalizeNamespace } from '../registry/namespace-finalize.ts';
 import { bindPod } from '../registry/pod-binding.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import type { CacheReads } from './cache-reads.ts';
-import type { KubeletProxy } from './kubelet-proxy.ts';
-import { parseResourceVersion } from './list-options.ts';
+import type { KubeletProxy, StreamSubresource } from './kubelet-proxy.ts';
+import { booleanOf, parseResourceVersion } from './list-options.ts';
 import { decodeObjectBody } from './object-decoder.ts';
 import { newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
@@ -17,8 +17,10 @@ import type { ServedResource, StoredResource } from './served-resource.ts';
 /** Subresources that are served here; what else discovery may list is computed. */
 export const servedSubresources: ReadonlySet<string> = new Set([
   'approval',
+  'attach',
   'binding',
   'eviction',
+  'exec',
   'finalize',
   'log',
   'scale',
@@ -65,6 +67,9 @@ export class SubresourceHandler {
         return await this.#evict(request, registry);
       case 'log':
         return await this.#log(request, registry);
+      case 'attach':
+      case 'exec':
+        return await this.#stream(request, registry, info.subresource);
       default:
         throw noSuchResource();
     }
@@ -178,6 +183,35 @@ export class SubresourceHandler {
     await this.#kubelets.proxyLogs(pod, query, request.response);
     return { type: 'streamed' };
   }
+
+  async #stream(request: ApiRequest, registry: GenericRegistry, subresource: StreamSubresource): Promise<ApiResponse> {
+    const { query, raw, response, info } = request;
+    const pod = JSON.parse((await this.#read(request, registry)).toString()) as UnstructuredObject;
+    const kind = registry.resource.subresources.find(({ name }) => name === subresource)?.kind ?? '';
+    const options = { apiVersion: 'v1', kind, metadata: {}, ...streamOptionsOf(query) };
+    const attributes = {
+      ...registry.attributes('CONNECT', subresource, options, undefined, requestContextOf(request)),
+      name: info.name,
+    };
+    await registry.admit(attributes);
+    await registry.validateAdmission(attributes);
+    await this.#kubelets.proxyStream(pod, { subresource, query }, raw, response);
+    return { type: 'streamed' };
+  }
+}
+
+/** PodExecOptions and the like, as admission sees them. */
+function streamOptionsOf(query: URLSearchParams): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  for (const name of ['stdin', 'stdout', 'stderr', 'tty'] as const) {
+    const value = booleanOf(query, name);
+    if (value !== undefined) options[name] = value;
+  }
+  const container = query.get('container');
+  if (container !== null) options['container'] = container;
+  if (query.has('command')) options['command'] = query.getAll('command');
+  if (query.has('ports')) options['ports'] = query.getAll('ports').map(Number);
+  return options;
 }
 
 /** Names of client-node's models of the kinds that only subresources take. */

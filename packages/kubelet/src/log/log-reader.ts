@@ -1,6 +1,6 @@
 import { watch } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
-import { parseLogEntry, type LogEntry } from './cri-log.ts';
+import { parseLogEntry, type LogEntry, type LogStream } from './cri-log.ts';
 
 /** Parameters of GET /containerLogs, as `kubectl logs` has them. */
 export interface LogOptions {
@@ -10,6 +10,8 @@ export interface LogOptions {
   readonly tailLines?: number | undefined;
   readonly sinceMs?: number | undefined;
   readonly limitBytes?: number | undefined;
+  /** One of the streams alone. */
+  readonly stream?: LogStream | undefined;
   /** Whether the container may still write: following ends when it does not and all is read. */
   readonly isRunning: () => Promise<boolean>;
   readonly signal: AbortSignal;
@@ -57,7 +59,8 @@ export async function* readLog(path: string, options: LogOptions): AsyncGenerato
 
 function format(entries: readonly LogEntry[], options: LogOptions): Buffer {
   const parts: Buffer[] = [];
-  for (const { timestamp, timeMs, content, partial } of entries) {
+  for (const { timestamp, timeMs, content, partial, stream } of entries) {
+    if (options.stream !== undefined && options.stream !== stream) continue;
     if (options.sinceMs !== undefined && timeMs < options.sinceMs) continue;
     if (options.timestamps) parts.push(Buffer.from(`${timestamp} `));
     parts.push(content);

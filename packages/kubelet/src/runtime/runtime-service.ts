@@ -4,6 +4,8 @@
  * milliseconds since the epoch, 0 for "not yet"; ids are opaque.
  */
 
+import type { Readable, Writable } from 'node:stream';
+
 /** Labels by which the kubelet finds its sandboxes and containers again, as upstream. */
 export const labels = {
   podName: 'io.kubernetes.pod.name',
@@ -114,6 +116,25 @@ export interface ExecSyncResponse {
   readonly exitCode: number;
 }
 
+export interface TerminalSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A running program of an exec. Its user reads stdout and stderr to the end, or kills it. */
+export interface ExecProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Silent with a terminal. */
+  readonly stderr: Readable;
+  /** The exit code, once all output has been read. */
+  readonly exited: Promise<number>;
+  /** Without a terminal it does nothing. */
+  resize(size: TerminalSize): void;
+  /** Ends it, and whatever it started. */
+  kill(): void;
+}
+
 export type ContainerEventType =
   'CONTAINER_CREATED_EVENT' | 'CONTAINER_STARTED_EVENT' | 'CONTAINER_STOPPED_EVENT' | 'CONTAINER_DELETED_EVENT';
 
@@ -153,6 +174,8 @@ export interface RuntimeService extends AsyncDisposable {
     command: readonly string[],
     options: { readonly timeoutSeconds: number },
   ): Promise<ExecSyncResponse>;
+  /** CRI's Exec, with the streams themselves instead of a URL to them. */
+  exec(containerId: string, command: readonly string[], options: { readonly tty: boolean }): Promise<ExecProcess>;
   /** After the log file has been renamed: go on in a new one. */
   reopenContainerLog(containerId: string): Promise<void>;
   /** CRI's GetContainerEvents. The listener must not throw. Returns how to stop. */

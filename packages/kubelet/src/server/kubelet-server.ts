@@ -5,6 +5,8 @@ import type { Logger, TlsMaterial } from '@naru/component';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import { readLog } from '../log/log-reader.ts';
+import { serveStreams } from './streaming.ts';
+import type { StreamTargets } from './stream-targets.ts';
 import { parseLogQuery, type LogQuery } from './log-query.ts';
 
 export interface KubeletServerOptions {
@@ -21,6 +23,7 @@ export interface KubeletServerOptions {
     target: { readonly namespace: string; readonly pod: string; readonly container: string },
     options: { readonly previous: boolean },
   ) => Promise<ContainerLog | { readonly status: number; readonly message: string }>;
+  readonly streamTargets: StreamTargets;
 }
 
 export interface ContainerLog {
@@ -33,8 +36,8 @@ interface LogRoute {
 }
 
 /**
- * The kubelet's own HTTPS API: /healthz, /pods, /metrics, /containerLogs. Streams to and from containers (exec, attach,
- * port-forward) get their routes here when runtimes have them.
+ * The kubelet's own HTTPS API: /healthz, /pods, /metrics, /containerLogs, and the streams to and from
+ * containers.
  */
 export class KubeletServer implements AsyncDisposable {
   readonly #app: FastifyInstance;
@@ -75,6 +78,7 @@ export class KubeletServer implements AsyncDisposable {
       '/containerLogs/:namespace/:pod/:container',
       async (request, reply) => await this.#containerLogs(request, reply),
     );
+    serveStreams(this.#app, { targets: options.streamTargets, stop: this.#stop.signal });
   }
 
   /** Binds and logs one `listening` line. Returns the port. */

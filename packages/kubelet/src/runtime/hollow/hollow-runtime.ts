@@ -9,6 +9,7 @@ import {
   type ContainerConfig,
   type ContainerEvent,
   type ContainerStatus,
+  type ExecProcess,
   type ExecSyncResponse,
   type ImageService,
   type LabelFilter,
@@ -177,6 +178,10 @@ export class HollowRuntime implements RuntimeService {
   }
 
   async execSync(): Promise<ExecSyncResponse> {
+    throw new RuntimeError('failed-precondition', 'hollow containers have no processes');
+  }
+
+  async exec(): Promise<ExecProcess> {
     throw new RuntimeError('failed-precondition', 'hollow containers have no processes');
   }
 

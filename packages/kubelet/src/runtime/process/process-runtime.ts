@@ -9,6 +9,7 @@ import {
   type ContainerConfig,
   type ContainerEvent,
   type ContainerStatus,
+  type ExecProcess,
   type ExecSyncResponse,
   type LabelFilter,
   type PodNetwork,
@@ -17,6 +18,7 @@ import {
   type RuntimeService,
 } from '../runtime-service.ts';
 import { readJson, writeJson, type ContainerRecord, type SandboxRecord } from './container-record.ts';
+import { startExec } from './exec-process.ts';
 import { bootId } from './proc-stat.ts';
 import { ProcessContainer } from './process-container.ts';
 import { imageDefaults, resolveProgram } from './process-images.ts';
@@ -174,12 +176,17 @@ export class ProcessRuntime implements RuntimeService {
     command: readonly string[],
     options: { readonly timeoutSeconds: number },
   ): Promise<ExecSyncResponse> {
-    const container = this.#container(containerId);
-    if (!container.isRunning) throw new RuntimeError('failed-precondition', 'container is not running');
-    const { env, cwd } = container.record;
-    const [program = '', ...args] = command;
-    const file = resolveProgram(program, { root: join(container.folder, 'root'), cwd, path: env['PATH'] ?? '' });
+    const { file, args, env, cwd } = this.#programOf(containerId, command);
     return await run(file, args, { env, cwd, timeoutMs: options.timeoutSeconds * 1000 });
+  }
+
+  async exec(
+    containerId: string,
+    command: readonly string[],
+    options: { readonly tty: boolean },
+  ): Promise<ExecProcess> {
+    const { file, args, env, cwd, folder } = this.#programOf(containerId, command);
+    return await startExec(file, args, { env, cwd, folder, terminal: options.tty ? this.#terminal() : undefined });
   }
 
   async reopenContainerLog(containerId: string): Promise<void> {
@@ -201,6 +208,23 @@ export class ProcessRuntime implements RuntimeService {
     const container = this.#containers.get(id);
     if (container === undefined) throw new RuntimeError('not-found', `container ${id} not found`);
     return container;
+  }
+
+  #programOf(containerId: string, command: readonly string[]) {
+    const { isRunning, record, folder } = this.#container(containerId);
+    if (!isRunning) throw new RuntimeError('failed-precondition', 'container is not running');
+    const { env, cwd } = record;
+    const [program = '', ...args] = command;
+    const file = resolveProgram(program, { root: join(folder, 'root'), cwd, path: env['PATH'] ?? '' });
+    return { file, args, env, cwd, folder };
+  }
+
+  #terminal(): string {
+    try {
+      return resolveProgram('script', { root: '/', cwd: '/', path: this.#options.path });
+    } catch {
+      throw new RuntimeError('failed-precondition', 'a TTY needs the program "script" of util-linux on the node');
+    }
   }
 
   #containersOf(podSandboxId: string): readonly ProcessContainer[] {

@@ -1,0 +1,152 @@
+/** Connections that stop being HTTP: taken from clients, and joined with connections to kubelets. */
+import { ServerResponse, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { newBadRequest, newInternalError, newStatusError } from '@naru/api';
+import type { FastifyInstance } from 'fastify';
+
+/** Streams at a time; more are refused. */
+const TUNNELS_MAX = 1024;
+/** What a kubelet says instead of an upgrade is read this far. */
+const REFUSAL_BYTES_MAX = 16 * 1024;
+/** How soon a connection is found out whose other side vanished. */
+const KEEP_ALIVE_MS = 30_000;
+
+/** Headers of a request for an upgrade that the other side has to see. */
+const forwardedHeaders = /^(connection|upgrade|sec-websocket-.*|x-stream-protocol-version)$/u;
+
+/** Other upgrades, such as to HTTP/2, are offers that a server may ignore. */
+export function isStreamUpgrade(request: IncomingMessage): boolean {
+  return /\/(attach|exec|portforward)(\?|$)/u.test(request.url ?? '') && isUpgrade(request);
+}
+
+function isUpgrade({ headers }: IncomingMessage): boolean {
+  return headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/iu.test(headers.connection ?? '');
+}
+
+/** Sends requests for an upgrade the way of all requests; who handles one takes over the response's socket. */
+export function acceptUpgrades(app: FastifyInstance): void {
+  app.server.on('upgrade', (raw: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    if (head.length > 0) socket.unshift(head);
+    const response = new ServerResponse(raw);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once('finish', () => socket.end());
+    app.routing(raw, response);
+  });
+}
+
+export interface UpgradeTunnelsOptions {
+  readonly tls: { readonly cert?: string; readonly key?: string; readonly ca?: string };
+  readonly connectTimeoutMs: number;
+}
+
+export interface UpgradeRefusal {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** Passes bytes between clients and kubelets, whatever their protocol. */
+export class UpgradeTunnels {
+  readonly #options: UpgradeTunnelsOptions;
+  readonly #sockets = new Set<Duplex>();
+
+  constructor(options: UpgradeTunnelsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks `url` for the upgrade that the client asks for, and joins the connections if it agrees. Returns its answer if it
+   * does not. @throws StatusError before anything is written.
+   */
+  async join(url: string, raw: IncomingMessage, response: ServerResponse): Promise<UpgradeRefusal | undefined> {
+    const { socket } = response;
+    if (!isUpgrade(raw) || socket === null) throw newBadRequest('Upgrade request required');
+    if (this.#sockets.size >= TUNNELS_MAX)
+      throw newStatusError('TooManyRequests', `${TUNNELS_MAX} streams are open already`);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    const answer = await this.#ask(url, raw, socket);
+    if (!('socket' in answer)) return answer;
+    response.statusCode = 101;
+    const lines = [`HTTP/1.1 101 ${answer.message.statusMessage ?? 'Switching Protocols'}`];
+    const { rawHeaders } = answer.message;
+    for (let i = 0; i < rawHeaders.length; i += 2) lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`);
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+    if (answer.head.length > 0) socket.write(answer.head);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    joinSockets(socket, answer.socket);
+    return undefined;
+  }
+
+  /** Cuts all streams. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #ask(
+    url: string,
+    raw: IncomingMessage,
+    client: Duplex,
+  ): Promise<UpgradeRefusal | { readonly message: IncomingMessage; readonly socket: Duplex; readonly head: Buffer }> {
+    const { tls, connectTimeoutMs } = this.#options;
+    const { method = 'GET' } = raw;
+    const headers = Object.fromEntries(Object.entries(raw.headers).filter(([name]) => forwardedHeaders.test(name)));
+    return await new Promise((resolve, reject) => {
+      const fail = (message: string, cause?: Error): void =>
+        reject(newInternalError(`error dialing backend: ${method} ${JSON.stringify(url)}: ${message}`, { cause }));
+      const request = httpsRequest(url, {
+        method,
+        headers,
+        agent: false,
+        ...tls,
+        rejectUnauthorized: tls.ca !== undefined,
+      });
+      const timer = setTimeout(() => request.destroy(new Error('timed out')), connectTimeoutMs);
+      const leave = (): void => void request.destroy();
+      client.once('close', leave);
+      request.once('close', () => {
+        clearTimeout(timer);
+        client.off('close', leave);
+      });
+      request.once('error', (error) => fail(error.message, error));
+      request.once('upgrade', (message, socket, head) => {
+        clearTimeout(timer);
+        client.off('close', leave);
+        if (client.destroyed) socket.destroy();
+        resolve({ message, socket, head });
+      });
+      request.once('response', (message) => {
+        readRefusal(message).then(resolve, (error: Error) => fail(error.message, error));
+      });
+      request.end();
+    });
+  }
+}
+
+async function readRefusal(message: IncomingMessage): Promise<UpgradeRefusal> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > REFUSAL_BYTES_MAX) break;
+  }
+  return { code: message.statusCode ?? 500, text: Buffer.concat(chunks).toString() };
+}
+
+/** Copies both ways; the end of one is the end of the other, after what was on the way. */
+function joinSockets(a: Duplex, b: Duplex): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+    from.once('close', () => {
+      if (!to.destroyed) to.end(() => to.destroy());
+    });
+  }
+}

@@ -1,0 +1,171 @@
+import { ServerResponse, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { ChannelConnection, channelProtocols, exitStatus, failureStatus } from './remote-command.ts';
+import type { RemoteCommandStreams } from './remote-command.ts';
+import { StreamRefusal, type StreamTargets } from './stream-targets.ts';
+
+/** Streams at a time; more are refused. */
+const STREAMS_MAX = 256;
+/** A message of a client is at most this long; kubectl's have 32 KiB. */
+const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+/** How soon a connection is found out whose other side vanished. */
+const KEEP_ALIVE_MS = 30_000;
+
+export interface StreamingOptions {
+  readonly targets: StreamTargets;
+  readonly stop: AbortSignal;
+}
+
+interface ContainerRoute {
+  Params: { namespace: string; pod: string; container: string };
+}
+
+interface Upgrade {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** Adds the routes of the kubelet's API that become streams: /exec and /attach. */
+export function serveStreams(app: FastifyInstance, options: StreamingOptions): void {
+  new Streaming(options).addTo(app);
+}
+
+class Streaming {
+  readonly #options: StreamingOptions;
+  readonly #webSockets: WebSocketServer;
+  readonly #upgrades = new WeakMap<IncomingMessage, Upgrade>();
+  #open = 0;
+
+  constructor(options: StreamingOptions) {
+    this.#options = options;
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: MESSAGE_BYTES_MAX,
+      perMessageDeflate: false,
+      handleProtocols: (offered) => channelProtocols.find((each) => offered.has(each)) ?? false,
+    });
+  }
+
+  addTo(app: FastifyInstance): void {
+    app.server.on('upgrade', (raw: IncomingMessage, socket: Socket, head: Buffer) => {
+      socket.on('error', () => socket.destroy());
+      socket.setKeepAlive(true, KEEP_ALIVE_MS);
+      this.#upgrades.set(raw, { socket, head });
+      // Authentication and routing are the same as of any request; a refusal is an answer like any other.
+      const response = new ServerResponse(raw);
+      response.shouldKeepAlive = false;
+      response.assignSocket(socket);
+      response.once('finish', () => socket.end());
+      app.routing(raw, response);
+    });
+    for (const method of ['GET', 'POST'] as const) {
+      app.route<ContainerRoute>({
+        method,
+        url: '/exec/:namespace/:pod/:container',
+        handler: async (request, reply) => await this.#answer(reply, async () => await this.#exec(request, reply)),
+      });
+      app.route<ContainerRoute>({
+        method,
+        url: '/attach/:namespace/:pod/:container',
+        handler: async (request, reply) => await this.#answer(reply, async () => await this.#attach(request, reply)),
+      });
+    }
+  }
+
+  async #answer(reply: FastifyReply, run: () => Promise<void>): Promise<FastifyReply> {
+    try {
+      await run();
+      return reply;
+    } catch (error) {
+      if (!(error instanceof StreamRefusal)) throw error;
+      return await reply.code(error.status).type('text/plain; charset=utf-8').send(`${error.message}\n`);
+    }
+  }
+
+  async #exec(request: FastifyRequest<ContainerRoute>, reply: FastifyReply): Promise<void> {
+    const query = queryOf(request);
+    const command = query.getAll('command');
+    if (command.length === 0) throw new StreamRefusal(400, 'you must specify at least one command for the container');
+    const streams = streamsOf(query);
+    const { targets } = this.#options;
+    const id = await targets.container(request.params);
+    const connection = await this.#channels(request, reply);
+    try {
+      const process = await targets.exec(id, command, { tty: streams.tty });
+      if (connection.signal.aborted) process.kill();
+      connection.signal.addEventListener('abort', () => process.kill(), { once: true });
+      connection.open(process, streams);
+      const send = async (name: 'stdout' | 'stderr'): Promise<void> => {
+        if (streams[name]) await connection.send(name, process[name]);
+        else process[name].resume();
+      };
+      const [, , exitCode] = await Promise.all([send('stdout'), send('stderr'), process.exited]);
+      connection.finish(exitStatus(exitCode));
+    } catch (error) {
+      connection.finish(failureStatus('error executing command in container', error));
+    }
+  }
+
+  async #attach(request: FastifyRequest<ContainerRoute>, reply: FastifyReply): Promise<void> {
+    const streams = streamsOf(queryOf(request));
+    const { targets } = this.#options;
+    const id = await targets.container(request.params);
+    const connection = await this.#channels(request, reply);
+    try {
+      connection.open(undefined, streams);
+      const send = async (name: 'stdout' | 'stderr'): Promise<void> => {
+        if (streams[name]) await connection.send(name, targets.output(id, name, connection.signal));
+      };
+      await Promise.all([send('stdout'), send('stderr')]);
+      connection.finish(exitStatus(0));
+    } catch (error) {
+      connection.finish(failureStatus('error attaching to container', error));
+    }
+  }
+
+  async #channels(request: FastifyRequest, reply: FastifyReply): Promise<ChannelConnection> {
+    const socket = await this.#upgrade(request, reply, 'v5.channel.k8s.io');
+    return new ChannelConnection(socket, this.#options.stop);
+  }
+
+  /** Makes the request a WebSocket. Rejects with a StreamRefusal. */
+  async #upgrade(request: FastifyRequest, reply: FastifyReply, protocol: string): Promise<WebSocket> {
+    const { raw } = request;
+    const upgrade = this.#upgrades.get(raw);
+    if (upgrade === undefined) throw new StreamRefusal(400, 'Upgrade request required');
+    if (raw.method !== 'GET' || raw.headers.upgrade?.toLowerCase() !== 'websocket')
+      throw new StreamRefusal(
+        400,
+        `unable to upgrade connection: ${raw.headers.upgrade ?? ''} is not spoken here, only WebSocket with ${protocol} (kubectl 1.31 and later)`,
+      );
+    if (this.#open >= STREAMS_MAX)
+      throw new StreamRefusal(429, `unable to upgrade connection: ${STREAMS_MAX} streams are open already`);
+    const { socket, head } = upgrade;
+    this.#open++;
+    socket.once('close', () => this.#open--);
+    void reply.hijack();
+    reply.raw.detachSocket(socket as Socket);
+    return await new Promise<WebSocket>((resolve) => {
+      this.#webSockets.handleUpgrade(raw, socket, head, resolve);
+    });
+  }
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  const { url = '' } = request.raw;
+  const mark = url.indexOf('?');
+  return new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1));
+}
+
+/** As upstream's kubelet has them: a terminal has no stderr of its own. Rejects a request for nothing. */
+function streamsOf(query: URLSearchParams): RemoteCommandStreams {
+  const isSet = (name: string): boolean => query.get(name) === '1' || query.get(name) === 'true';
+  const tty = isSet('tty');
+  const streams = { tty, stdin: isSet('input'), stdout: isSet('output'), stderr: isSet('error') && !tty };
+  if (!streams.stdin && !streams.stdout && !streams.stderr)
+    throw new StreamRefusal(400, 'you must specify at least 1 of stdin, stdout, stderr');
+  return streams;
+}

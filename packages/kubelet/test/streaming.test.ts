@@ -1,0 +1,248 @@
+// Streams to and from containers, as a client of the kubelet's own API has them.
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLogger, systemClock } from '@naru/component';
+import { eventually } from '@naru/testkit';
+import { fastify } from 'fastify';
+import t from 'tap';
+import { WebSocket } from 'ws';
+import { LoopbackNetwork } from '../src/runtime/process/loopback-network.ts';
+import { ProcessRuntime } from '../src/runtime/process/process-runtime.ts';
+import { selfSignedCertificate } from '../src/server/serving-certificate.ts';
+import { StreamTargets } from '../src/server/stream-targets.ts';
+import { serveStreams } from '../src/server/streaming.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kubelet-streaming-'));
+const network = new LoopbackNetwork({ folder: join(folder, 'network') });
+network.setPodCIDR('127.99.2.0/24');
+const runtime = new ProcessRuntime({
+  folder: join(folder, 'runtime'),
+  network,
+  runtimeVersion: '0.0.0',
+  nodeName: 'node-1',
+  nodeIP: '127.0.0.1',
+  path: '/usr/local/bin:/usr/bin:/bin',
+  clock: systemClock,
+  logger: silentLogger(),
+});
+await runtime.start();
+const stop = new AbortController();
+const app = fastify({ https: await selfSignedCertificate(folder, { nodeName: 'node-1', nodeIP: '127.0.0.1' }) });
+const find = (namespace: string, name: string) =>
+  namespace === 'default' && name === 'pod' ? { uid: 'uid' } : undefined;
+serveStreams(app, { targets: new StreamTargets({ runtime, isHollow: false, find }), stop: stop.signal });
+await app.listen({ host: '127.0.0.1', port: 0 });
+const { port } = app.addresses()[0] as { port: number };
+
+const sandbox = {
+  metadata: { name: 'pod', uid: 'uid', namespace: 'default', attempt: 0 },
+  hostname: 'pod',
+  logDirectory: join(folder, 'logs'),
+  labels: { 'io.kubernetes.pod.uid': 'uid' },
+  annotations: {},
+  hostNetwork: false,
+};
+const sandboxId = await runtime.runPodSandbox(sandbox);
+
+async function runContainer(name: string, script: string): Promise<string> {
+  const id = await runtime.createContainer(
+    sandboxId,
+    {
+      metadata: { name, attempt: 0 },
+      image: 'host',
+      command: ['sh', '-c', script],
+      args: [],
+      workingDir: '',
+      envs: [{ key: 'GREETING', value: 'hello' }],
+      mounts: [],
+      labels: { 'io.kubernetes.pod.uid': 'uid' },
+      annotations: {},
+      logPath: `${name}/0.log`,
+    },
+    sandbox,
+  );
+  await runtime.startContainer(id);
+  return id;
+}
+
+await runContainer('main', 'exec sleep 1000');
+t.teardown(async () => {
+  stop.abort();
+  await app.close();
+  await runtime.removePodSandbox(sandboxId);
+  await runtime[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Client {
+  readonly socket: WebSocket;
+  /** What came on a channel so far. */
+  readonly text: (channel: number) => string;
+  readonly closed: Promise<unknown>;
+}
+
+async function open(path: string, protocols: readonly string[] = ['v5.channel.k8s.io']): Promise<Client> {
+  const socket = new WebSocket(`wss://127.0.0.1:${port}${path}`, [...protocols], { rejectUnauthorized: false });
+  const received: Buffer[][] = [[], [], [], []];
+  socket.on('message', (data: Buffer) => received[data[0] ?? 0]?.push(data.subarray(1)));
+  const closed = once(socket, 'close');
+  await once(socket, 'open');
+  return { socket, text: (channel) => Buffer.concat(received[channel] ?? []).toString(), closed };
+}
+
+function execPath(command: readonly string[], options = 'output=1&error=1', container = 'main'): string {
+  const words = command.map((word) => `&command=${encodeURIComponent(word)}`).join('');
+  return `/exec/default/pod/${container}?${options}${words}`;
+}
+
+function statusOf(client: Client): Record<string, unknown> {
+  return JSON.parse(client.text(3)) as Record<string, unknown>;
+}
+
+/** Pids of processes that have `entry` in their environment. */
+function processesWith(entry: string): readonly string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/u.test(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`\0${entry}\0`);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** The answer to a request for an upgrade that is refused. */
+async function refusal(
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  method = 'GET',
+): Promise<{ status: number; text: string }> {
+  const call = request({ host: '127.0.0.1', port, path, method, headers, rejectUnauthorized: false });
+  call.end();
+  const [message] = (await once(call, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
+  let text = '';
+  for await (const chunk of message) text += chunk.toString();
+  return { status: message.statusCode, text };
+}
+
+const webSocketHeaders = {
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+  'sec-websocket-protocol': 'v5.channel.k8s.io',
+};
+
+await t.test('exec: streams, environment, working folder and exit code', async (t) => {
+  const client = await open(
+    execPath(['sh', '-c', 'echo $GREETING $POD_IP; [ "$PWD" = "$NARU_ROOT" ]; echo $? >&2; exit 42']),
+  );
+  await client.closed;
+  t.match(client.text(1), /^hello 127\.99\.2\.\d+\n$/u);
+  t.equal(client.text(2), '0\n');
+  t.match(statusOf(client), {
+    status: 'Failure',
+    reason: 'NonZeroExitCode',
+    details: { causes: [{ reason: 'ExitCode', message: '42' }] },
+  });
+  const fine = await open(execPath(['true']), ['v4.channel.k8s.io', 'v3.channel.k8s.io']);
+  await fine.closed;
+  t.equal(fine.socket.protocol, 'v4.channel.k8s.io', 'the best that both know');
+  t.match(statusOf(fine), { status: 'Success' });
+  const missing = await open(execPath(['no-such-program']));
+  await missing.closed;
+  t.match(statusOf(missing), { status: 'Failure', message: /"no-such-program": executable file not found in \$PATH/u });
+});
+
+await t.test('exec: stdin, more than buffers hold, until v5 closes it', async (t) => {
+  const client = await open(execPath(['sh', '-c', 'sleep 0.2; md5sum; wc -c </dev/null'], 'input=1&output=1'));
+  const chunk = Buffer.concat([Buffer.of(0), Buffer.alloc(64 * 1024, 'x')]);
+  for (let i = 0; i < 100; i++) client.socket.send(chunk);
+  client.socket.send(Buffer.of(255, 0));
+  await client.closed;
+  t.match(statusOf(client), { status: 'Success' });
+  t.match(client.text(1), /^[0-9a-f]{32} {2}-\n0\n$/u);
+});
+
+await t.test('exec: output without end waits for its reader', async (t) => {
+  const client = await open(execPath(['sh', '-c', 'yes'], 'output=1'));
+  await eventually(() => {
+    if (client.text(1).length < 100_000) throw new Error('too little yet');
+  });
+  t.equal(processesWith('GREETING=hello').length >= 2, true);
+  client.socket.terminate();
+  await eventually(() => {
+    const left = processesWith('GREETING=hello').length;
+    if (left > 2) throw new Error(`${left} processes`);
+  });
+});
+
+await t.test('exec: a client that goes takes its processes along', async (t) => {
+  const client = await open(execPath(['sh', '-c', 'export MARK=of-this-test; setsid sleep 500 & exec sleep 501']));
+  const before = await eventually(() => {
+    const found = processesWith('MARK=of-this-test');
+    if (found.length < 1) throw new Error('not begun');
+    return found;
+  });
+  t.ok(before.length > 0);
+  client.socket.terminate();
+  await eventually(() => {
+    if (processesWith('MARK=of-this-test').length > 0) throw new Error('still there');
+  });
+});
+
+await t.test('exec: a terminal, its size and its end', async (t) => {
+  const client = await open(execPath(['sh'], 'input=1&output=1&error=1&tty=1'));
+  const say = (line: string): void => client.socket.send(Buffer.concat([Buffer.of(0), Buffer.from(line)]));
+  client.socket.send(Buffer.concat([Buffer.of(4), Buffer.from('{"Width":101,"Height":41}')]));
+  client.socket.send(Buffer.concat([Buffer.of(4), Buffer.from('nonsense')]));
+  await eventually(() => {
+    say('stty size\n');
+    if (!client.text(1).includes('41 101')) throw new Error(`no size yet: ${client.text(1)}`);
+  });
+  say('tty; exit 7\n');
+  await client.closed;
+  t.match(client.text(1), /\/dev\/pts\/\d+/u);
+  t.equal(client.text(2), '', 'a terminal has no stderr');
+  t.match(statusOf(client), { details: { causes: [{ message: '7' }] } });
+});
+
+await t.test('attach: what is written from now on, by stream, until the end', async (t) => {
+  const gate = join(folder, 'gate');
+  await runContainer('talker', `echo early; while ! [ -e ${gate} ]; do sleep 0.05; done; echo out; echo err >&2`);
+  await eventually(() => {
+    if (!readFileSync(join(folder, 'logs', 'talker', '0.log'), 'utf8').includes('early')) throw new Error('no log yet');
+  });
+  const client = await open('/attach/default/pod/talker?output=1&error=1&input=1');
+  await once(client.socket, 'message');
+  const touch = await open(execPath(['touch', gate]));
+  await touch.closed;
+  await client.closed;
+  t.equal(client.text(1), 'out\n');
+  t.equal(client.text(2), 'err\n');
+  t.match(statusOf(client), { status: 'Success' });
+});
+
+await t.test('refusals come instead of the upgrade', async (t) => {
+  const cases: readonly [string, Readonly<Record<string, string>>, number, RegExp][] = [
+    [execPath(['true'], 'output=1', 'other'), webSocketHeaders, 500, /container not found \("other"\)/u],
+    ['/exec/default/other/main?output=1&command=true', webSocketHeaders, 404, /pod does not exist/u],
+    ['/exec/default/pod/main?output=1', webSocketHeaders, 400, /at least one command/u],
+    [execPath(['true'], 'x=1'), webSocketHeaders, 400, /at least 1 of stdin, stdout, stderr/u],
+    [execPath(['true']), {}, 400, /Upgrade request required/u],
+    [execPath(['true']), { connection: 'Upgrade', upgrade: 'SPDY/3.1' }, 400, /only WebSocket/u],
+  ];
+  for (const [path, headers, status, text] of cases) {
+    const answer = await refusal(path, headers);
+    t.equal(answer.status, status, path);
+    t.match(answer.text, text);
+  }
+});
+
+await t.test('the kubelet stops: streams are cut', async () => {
+  const client = await open(execPath(['sleep', '400']));
+  stop.abort();
+  await client.closed;
+});
