@@ -1,4 +1,5 @@
 import type { KubeObject } from './object.ts';
+import type { JsonSchema } from './structural/structural-schema.ts';
 
 export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch';
 
@@ -44,6 +45,10 @@ export interface Resource<T extends KubeObject = KubeObject> {
   readonly stored: boolean;
   /** Name of the model in @kubernetes/client-node, such as `V1Pod`: the key into the generated schemas. */
   readonly model: string;
+  /** Of custom resources: what their objects are, instead of a model; `model` is then only the name of the schema. */
+  readonly schema?: JsonSchema;
+  /** Where it is not the kind with `List`. */
+  readonly listKind?: string;
   /** Never set. Makes `Resource<Pod>` and `Resource<Node>` different types. */
   readonly objectType?: T;
 }
@@ -59,7 +64,19 @@ export const scaleSubresource: SubresourceDefinition = {
 
 type Definition = Pick<Resource, 'resource' | 'kind' | 'model' | 'namespaced'> &
   Partial<
-    Pick<Resource, 'group' | 'version' | 'singular' | 'shortNames' | 'categories' | 'verbs' | 'subresources' | 'stored'>
+    Pick<
+      Resource,
+      | 'group'
+      | 'version'
+      | 'singular'
+      | 'shortNames'
+      | 'categories'
+      | 'verbs'
+      | 'subresources'
+      | 'stored'
+      | 'schema'
+      | 'listKind'
+    >
   >;
 
 /** Defines a resource; group '' and version v1 unless told. */

@@ -40,9 +40,12 @@ export class ResourceStack {
   readonly feed: StoreFeed;
   readonly caches: AdmissionCaches;
   readonly #registries = new Map<Resource, GenericRegistry>();
+  readonly #custom = new Set<GenericRegistry>();
+  readonly #options: ResourceStackOptions;
 
   constructor(options: ResourceStackOptions) {
-    const { client, clock, logger, random, etcdPrefix } = options;
+    this.#options = options;
+    const { client, clock, logger, etcdPrefix } = options;
     this.store = options.store;
     this.feed = new StoreFeed({ client, store: this.store, clock, logger, etcdPrefix });
     const leases = new EventLeases(client, () => clock.monotonic());
@@ -64,17 +67,8 @@ export class ResourceStack {
         this.feed.add(cache);
       }
       const expires = resource === events || resource === eventsEvents;
-      const registry = new GenericRegistry({
-        registration,
-        hooks: options.hooksOf(resource),
-        cache,
-        store: this.store,
-        admission: options.admission,
-        admissionStore: this.caches,
-        random,
-        lease: expires ? async () => await leases.leaseFor(eventTtlSeconds) : undefined,
-      });
-      this.#registries.set(resource, registry);
+      const lease = expires ? async (): Promise<bigint> => await leases.leaseFor(eventTtlSeconds) : undefined;
+      this.#registries.set(resource, this.newRegistry(registration, cache, lease));
     }
   }
 
@@ -82,8 +76,30 @@ export class ResourceStack {
     return this.#registries.get(resource);
   }
 
-  registries(): IterableIterator<GenericRegistry> {
-    return this.#registries.values();
+  *registries(): Generator<GenericRegistry> {
+    yield* this.#registries.values();
+    yield* this.#custom;
+  }
+
+  /** A registry of a kind on a cache that others may share. */
+  newRegistry(registration: ResourceRegistration, cache: WatchCache, lease?: () => Promise<bigint>): GenericRegistry {
+    const { hooksOf, admission, random } = this.#options;
+    return new GenericRegistry({
+      registration,
+      hooks: hooksOf(registration.resource),
+      cache,
+      store: this.store,
+      admission,
+      admissionStore: this.caches,
+      random,
+      lease,
+    });
+  }
+
+  /** Registries of custom resources come and go. */
+  replaceCustom(before: readonly GenericRegistry[], now: readonly GenericRegistry[]): void {
+    for (const registry of before) this.#custom.delete(registry);
+    for (const registry of now) this.#custom.add(registry);
   }
 
   /** Ends when the signal aborts. */

@@ -1,10 +1,11 @@
 /** Wires the API server: store, caches, registries, security, HTTP. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { builtInResources, newStatusError, services } from '@naru/api';
+import { builtInResources, customResourceDefinitions, newStatusError, services } from '@naru/api';
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
 import { createBootstrapObjects } from './bootstrap.ts';
+import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
 import { KubernetesService } from './kubernetes-service.ts';
 import { createServiceAllocation, type ServiceAllocation } from './registry/allocator/service-allocation.ts';
@@ -57,6 +58,7 @@ export class ApiServer implements Component {
   readonly #client: EtcdClient;
   readonly #stack: ResourceStack;
   readonly #documents: ApiDocuments;
+  readonly #custom: CustomResources;
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
@@ -96,12 +98,19 @@ export class ApiServer implements Component {
       registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
-      observers: [authorizer],
+      observers: [
+        authorizer,
+        { resources: [customResourceDefinitions], observe: (change) => this.#custom.observe(change) },
+      ],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
     const resources = serveResources(this.#stack, identity, clock);
-    const served = [...resources.all()].map((each) => each.resource);
-    this.#documents = new ApiDocuments({ resources: served, version: kubernetesVersion });
+    this.#custom = new CustomResources({ stack: this.#stack, resources, clock, logger, etcdPrefix: config.etcdPrefix });
+    this.#documents = new ApiDocuments({
+      resources: () => [...resources.all()].map((each) => each.resource),
+      version: kubernetesVersion,
+    });
+    resources.onChange(() => this.#documents.forget());
     this.#kubelets = new KubeletProxy({ store: this.#stack.caches, ...config.kubelet });
     const reads = new CacheReads(this.#stack.feed, store);
     this.#handler = new ResourceHandler({
@@ -112,6 +121,7 @@ export class ApiServer implements Component {
       minRequestTimeoutMs: config.minRequestTimeoutMs,
       shutdown: this.#shutdown.signal,
       subresources: new SubresourceHandler({ reads, kubelets: this.#kubelets }),
+      untilServed: async (group, resource) => await this.#custom.untilServed(group, resource),
     });
     this.#http = createHttpServer({
       tls: config.tls,
@@ -138,6 +148,7 @@ export class ApiServer implements Component {
     const { signal } = this.#stop;
     const background = [
       this.#stack.run(signal),
+      this.#custom.run(signal),
       this.#sendBookmarks(signal),
       runCompactor({ client: this.#client, clock, logger, intervalMs: config.compactionIntervalMs }, signal),
     ];
@@ -163,6 +174,7 @@ export class ApiServer implements Component {
     for (let failures = 0; ; failures++) {
       try {
         await this.#stack.feed.waitFor(0);
+        await this.#custom.settled();
         await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
         this.#bootstrapped = true;
         this.#ready.resolve();

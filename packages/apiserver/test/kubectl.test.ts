@@ -1,13 +1,11 @@
 /** The API as real kubectl uses it. */
-import { createServer, request as httpRequest } from 'node:http';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { runProgram } from '@naru/testkit';
 import { ApiFixture, startStore } from './api-fixture.ts';
+import { startProxy } from './kubectl-proxy.ts';
 
 const manifest = (replicas: number): string => `
 apiVersion: v1
@@ -27,28 +25,6 @@ spec:
       containers:
         - {name: web, image: "web:1", ports: [{containerPort: 8080}]}
 `;
-
-/** kubectl sends no credentials over plain HTTP: this adds them on the way. */
-async function startProxy(url: string): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> {
-  const server = createServer((incoming, outgoing) => {
-    const headers = { ...incoming.headers, authorization: 'Bearer admin' };
-    const onward = httpRequest(url + (incoming.url ?? ''), { method: incoming.method ?? 'GET', headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(outgoing);
-    });
-    onward.on('error', () => outgoing.destroy());
-    incoming.pipe(onward);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async stop() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-}
 
 await t.test('kubectl works unmodified', async (t) => {
   await using store = await startStore('etcd');

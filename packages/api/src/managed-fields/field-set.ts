@@ -34,14 +34,21 @@ function build(self: boolean, children: Record<string, FieldSet>): FieldSet | un
   return self ? { [SELF]: LEAF, ...children } : children;
 }
 
+/** What is in either; `a` itself when it has all of `b`. */
 export function union(a: FieldSet | undefined, b: FieldSet | undefined): FieldSet | undefined {
   if (a === undefined || a === b) return b;
   if (b === undefined) return a;
-  const children: Record<string, FieldSet> = {};
-  for (const element of Object.keys(a)) if (element !== SELF) children[element] = a[element] ?? LEAF;
-  for (const element of Object.keys(b))
-    if (element !== SELF) children[element] = union(childOf(children, element), b[element]) ?? LEAF;
-  return build(hasSelf(a) || hasSelf(b), children);
+  let changed: Record<string, FieldSet> | undefined;
+  for (const element of Object.keys(b)) {
+    if (element === SELF) continue;
+    const before = childOf(a, element);
+    const both = union(before, b[element]) ?? LEAF;
+    if (both !== before) (changed ??= {})[element] = both;
+  }
+  const self = hasSelf(a);
+  const addsSelf = !self && hasSelf(b);
+  if (changed === undefined) return addsSelf ? { [SELF]: LEAF, ...a } : a;
+  return self || addsSelf ? { [SELF]: LEAF, ...a, ...changed } : { ...a, ...changed };
 }
 
 export function intersection(a: FieldSet | undefined, b: FieldSet | undefined): FieldSet | undefined {
@@ -58,17 +65,23 @@ export function intersection(a: FieldSet | undefined, b: FieldSet | undefined): 
 /** What is in `a` and not in `b`; `a` itself when they have nothing in common. */
 export function difference(a: FieldSet | undefined, b: FieldSet | undefined): FieldSet | undefined {
   if (a === undefined || b === undefined) return a;
+  let rest: Record<string, FieldSet | undefined> | undefined;
+  for (const element of Object.keys(b)) {
+    if (element === SELF || !Object.hasOwn(a, element)) continue;
+    const before = a[element];
+    const left = difference(before, b[element]);
+    if (left !== before) (rest ??= {})[element] = left;
+  }
   const self = hasSelf(a);
-  let isSame = !(self && hasSelf(b));
+  const losesSelf = self && hasSelf(b);
+  if (rest === undefined && !losesSelf) return a;
   const children: Record<string, FieldSet> = {};
   for (const element of Object.keys(a)) {
     if (element === SELF) continue;
-    const before = a[element];
-    const rest = difference(before, childOf(b, element));
-    if (rest !== before) isSame = false;
-    if (rest !== undefined) children[element] = rest;
+    const left = rest !== undefined && Object.hasOwn(rest, element) ? rest[element] : a[element];
+    if (left !== undefined) children[element] = left;
   }
-  return isSame ? a : build(self && !hasSelf(b), children);
+  return build(self && !losesSelf, children);
 }
 
 /** How upstream prints an element: `.name`, `[name="a"]`, `[=1]`. */

@@ -78,7 +78,15 @@ interface Entry {
   readonly set: FieldSet | undefined;
 }
 
-/** undefined: one of them cannot be read. */
+/** Entries of a stored object, which were checked when they were stored. */
+function storedEntries(object: UnstructuredObject | undefined): Entry[] {
+  return (object?.metadata.managedFields ?? []).map(({ fieldsV1, ...meta }) => ({
+    meta,
+    set: fieldsV1 as FieldSet | undefined,
+  }));
+}
+
+/** Entries that a client sends; undefined: one of them cannot be read. */
 function decodeEntries(entries: readonly ManagedFieldsEntry[] | undefined): Entry[] | undefined {
   try {
     return (entries ?? []).map(({ fieldsV1, ...meta }) => {
@@ -161,9 +169,9 @@ export function trackUpdate(
   const given = object.metadata.managedFields;
   const live = old?.metadata.managedFields;
   let entries: Entry[] | undefined;
-  if (owner.subresource === '' && given !== live) entries = isReset(given) ? [] : decodeEntries(given);
+  if (owner.subresource === '' && !equalJson(given, live)) entries = isReset(given) ? [] : decodeEntries(given);
   const isLive = entries === undefined || (entries.length === 0 && !isReset(given));
-  if (isLive) entries = decodeEntries(live) ?? [];
+  if (isLive) entries = storedEntries(old);
   entries ??= [];
   // Who took the entries away does not want them.
   if (entries.length === 0 && old !== undefined) {
@@ -173,6 +181,7 @@ export function trackUpdate(
   const type = typeOf(owner.model);
   const before = old === undefined ? {} : ownedPart(old, owner);
   const after = ownedPart(object, owner);
+  dropEqual(before, after);
   const changed = changedFields(before, after, type);
   const removed = removedFields(before, after, type);
   if (changed === undefined && removed === undefined && isLive) {
@@ -182,12 +191,24 @@ export function trackUpdate(
   }
   const { apiVersion } = object;
   const lost = union(changed, removed);
-  const rest = entries.map((entry) => ({ ...entry, set: difference(entry.set, lost) }));
-  if (changed === undefined) return setEntries(object, rest);
-  const own = rest.find((each) => isOf(each, 'Update', owner, apiVersion));
-  const others = rest.filter((each) => each !== own);
-  const set = union(own?.set, changed);
-  setEntries(object, [...others, { meta: metaOf('Update', apiVersion, owner), set }]);
+  const own = entries.find((each) => isOf(each, 'Update', owner, apiVersion));
+  const rest = entries
+    .filter((each) => each !== own || changed === undefined)
+    .map((entry) => ({ ...entry, set: difference(entry.set, lost) }));
+  if (changed !== undefined) {
+    const set = union(difference(own?.set, removed), changed);
+    rest.push({ meta: metaOf('Update', apiVersion, owner), set });
+  }
+  setEntries(object, rest);
+}
+
+/** Most writes leave most of an object as it is: that is compared once. */
+function dropEqual(before: Record<string, unknown>, after: Record<string, unknown>): void {
+  for (const field of Object.keys(before))
+    if (equalJson(before[field], after[field])) {
+      delete before[field];
+      delete after[field];
+    }
 }
 
 export interface Application extends FieldOwnership {
@@ -246,7 +267,7 @@ function checkConfiguration(config: UnstructuredObject, type: Typed): void {
 
 /** An object that nobody owns was made before anybody applied: all of it is an earlier manager's. */
 function entriesBeforeApply(live: UnstructuredObject | undefined, application: Application): Entry[] {
-  const entries = decodeEntries(live?.metadata.managedFields) ?? [];
+  const entries = storedEntries(live);
   if (live === undefined || entries.length > 0) return entries;
   const owner = { ...application, manager: 'before-first-apply', subresource: '', hasStatus: false };
   const set = changedFields({}, ownedPart(live, owner), typeOf(application.model));

@@ -63,13 +63,16 @@ function changedMap(old: unknown, map: JsonObject, type: Typed): FieldSet | unde
     const earlier = before !== undefined && Object.hasOwn(before, name) ? before[name] : undefined;
     const value = map[name];
     if (earlier !== undefined && typeof value !== 'object' && earlier === value) continue;
-    const changed = changedFields(earlier, value, fieldTypeOf(type, name), isOwnedItself(type, name));
+    const ownsSelf = earlier === undefined && isOwnedItself(type, name);
+    const changed = changedFields(earlier, value, fieldTypeOf(type, name), ownsSelf);
     if (changed !== undefined) (children ??= {})[`f:${name}`] = changed;
   }
   return children;
 }
 
 function changedList(old: unknown, list: List, type: Typed): FieldSet | undefined {
+  // Naming elements costs more than comparing them.
+  if (old !== undefined && equalJson(old, list)) return undefined;
   const shape = shapeOf(type, list);
   const before = indexOf(old, type);
   const items = itemsOf(type);
@@ -114,7 +117,7 @@ export function removedFields(old: unknown, value: unknown, type: Typed): FieldS
       );
       if (removed !== undefined) (children ??= {})[`f:${name}`] = removed;
     }
-  } else {
+  } else if (!equalJson(old, value)) {
     const after = indexOf(value, type);
     for (const item of old as List) {
       const element = elementOf(shape, type, item);

@@ -1,6 +1,9 @@
 /** OpenAPI definitions of the models, with Kubernetes' extensions. */
 import type { FieldSchema, FieldType, ModelSchema } from '../schema.ts';
+import type { Resource } from '../resource.ts';
 import { builtInDocs, builtInSchemas, schemaOf } from '../schemas.ts';
+
+import { customDefinition, customListDefinition } from './custom-definitions.ts';
 
 export type OpenApiVersion = 'v2' | 'v3';
 export type OpenApiSchema = Readonly<Record<string, unknown>>;
@@ -48,9 +51,11 @@ function isScalarReference(type: FieldType['type']): type is keyof typeof defini
 class Definitions {
   readonly #version: OpenApiVersion;
   readonly #made = new Map<string, OpenApiSchema>();
+  readonly #custom: ReadonlyMap<string, Resource>;
 
-  constructor(version: OpenApiVersion) {
+  constructor(version: OpenApiVersion, resources: readonly Resource[]) {
     this.#version = version;
+    this.#custom = new Map(resources.filter((each) => each.schema !== undefined).map((each) => [each.model, each]));
   }
 
   /** The definitions so far, by name in order. */
@@ -60,6 +65,8 @@ class Definitions {
 
   /** A reference to a model's definition, which is made if it was not yet. */
   model(model: string): OpenApiSchema {
+    const custom = this.#custom.get(model) ?? this.#custom.get(model.replace(/List$/u, ''));
+    if (custom !== undefined) return this.#customModel(model, custom);
     const schema = schemaOf(model);
     if (schema === undefined) throw new Error(`no schema of model ${model}`);
     if (!this.#made.has(schema.name)) {
@@ -68,6 +75,17 @@ class Definitions {
       this.#made.set(schema.name, this.#definition(model, schema));
     }
     return referenceTo(schema.name, this.#version);
+  }
+
+  #customModel(model: string, resource: Resource): OpenApiSchema {
+    if (!this.#made.has(model)) {
+      const definition =
+        model === resource.model
+          ? customDefinition(resource, this.model('V1ObjectMeta'), this.#version)
+          : customListDefinition(resource, this.model(resource.model), this.model('V1ListMeta'));
+      this.#made.set(model, definition);
+    }
+    return referenceTo(model, this.#version);
   }
 
   scalar(definition: string): OpenApiSchema {
@@ -148,13 +166,15 @@ function enumOf(field: FieldType, values: readonly string[], schema: OpenApiSche
   return { items: { ...(schema['items'] as object), enum: values } };
 }
 
-export function newDefinitions(version: OpenApiVersion): Definitions {
-  return new Definitions(version);
+/** `resources` are those whose schemas are their own. */
+export function newDefinitions(version: OpenApiVersion, resources: readonly Resource[]): Definitions {
+  return new Definitions(version, resources);
 }
 
 export type { Definitions };
 
 /** Name of the model of a kind's list, if there is one. */
-export function listModelOf(model: string): string | undefined {
+export function listModelOf({ model, schema }: Resource): string | undefined {
+  if (schema !== undefined) return `${model}List`;
   return Object.hasOwn(builtInSchemas(), `${model}List`) ? `${model}List` : undefined;
 }

@@ -47,6 +47,8 @@ function headOf({ description, id, tag, gvk, action }: Operation): OpenApiSchema
   };
 }
 
+const patchTypesOf = (operation: Operation): readonly string[] => operation.patchTypes ?? Object.values(patchTypes);
+
 /** The operation writes an object, so that 201 can be its answer too. */
 const creates = ({ method, request }: Operation): boolean =>
   request !== undefined && (method === 'post' || method === 'put' || method === 'patch');
@@ -68,7 +70,7 @@ function operationV3(operation: Operation, definitions: Definitions): OpenApiSch
       ? {}
       : {
           requestBody: {
-            content: content(request === 'patch' ? Object.values(patchTypes) : bodyTypes, request),
+            content: content(request === 'patch' ? patchTypesOf(operation) : bodyTypes, request),
             ...(operation.method === 'delete' ? {} : { required: true }),
           },
         }),
@@ -82,8 +84,8 @@ function operationV3(operation: Operation, definitions: Definitions): OpenApiSch
 
 /** The OpenAPI v3 document of a group version's resources. */
 export function openApiV3Document(resources: readonly Resource[], info: OpenApiInfo): OpenApiSchema {
-  const definitions = newDefinitions('v3');
-  const operations = resources.flatMap((each) => operationsOf(each, listModelOf(each.model)));
+  const definitions = newDefinitions('v3', resources);
+  const operations = resources.flatMap((each) => operationsOf(each, listModelOf(each)));
   const paths = byPath(operations, (each) => operationV3(each, definitions));
   return {
     openapi: '3.0.0',
@@ -105,7 +107,7 @@ function operationV2(operation: Operation, definitions: Definitions): OpenApiSch
   });
   return {
     ...headOf(operation),
-    consumes: request === 'patch' ? Object.values(patchTypes) : ['*/*'],
+    consumes: request === 'patch' ? patchTypesOf(operation) : ['*/*'],
     produces: response === 'text' ? ['text/plain'] : bodyTypes,
     schemes: ['https'],
     parameters: [
@@ -131,8 +133,8 @@ function operationV2(operation: Operation, definitions: Definitions): OpenApiSch
 
 /** The OpenAPI v2 document of all resources. */
 export function openApiV2Document(resources: readonly Resource[], info: OpenApiInfo): OpenApiSchema {
-  const definitions = newDefinitions('v2');
-  const operations = resources.flatMap((each) => operationsOf(each, listModelOf(each.model)));
+  const definitions = newDefinitions('v2', resources);
+  const operations = resources.flatMap((each) => operationsOf(each, listModelOf(each)));
   const paths = byPath(operations, (each) => operationV2(each, definitions));
   return {
     swagger: '2.0',

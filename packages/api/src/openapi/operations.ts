@@ -1,4 +1,5 @@
 /** OpenAPI paths and operations of resources, in the words that v2 and v3 share. */
+import { patchTypes } from '../patch/patch-types.ts';
 import type { Resource, SubresourceDefinition } from '../resource.ts';
 import type { GroupVersionKind } from '../schema.ts';
 
@@ -23,6 +24,8 @@ export interface Operation {
   readonly parameters: readonly Parameter[];
   readonly request?: Body;
   readonly response: Body;
+  /** Media types of the patches that it takes; clients choose by them. */
+  readonly patchTypes?: readonly string[];
 }
 
 const query = (name: string, type: Parameter['type'], description: string): Parameter => ({
@@ -297,5 +300,10 @@ export function operationsOf(resource: Resource, listModel: string | undefined):
     ...collectionOperations(naming, listModel),
     ...objectOperations(naming, { path: '', suffix: '', gvk, model: resource.model, verbs: resource.verbs, of: '' }),
     ...resource.subresources.flatMap((each) => subresourceOperations(naming, each)),
-  ].map((each) => ({ ...each, description: each.description.replaceAll('  ', ' ') }));
+  ].map((each) => ({
+    ...each,
+    description: each.description.replaceAll('  ', ' '),
+    // Without a model there are no merge keys.
+    ...(resource.schema === undefined ? {} : { patchTypes: [patchTypes.json, patchTypes.merge] }),
+  }));
 }

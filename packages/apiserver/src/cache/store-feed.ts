@@ -24,6 +24,20 @@ export interface StoreFeedOptions {
   readonly etcdPrefix?: string;
 }
 
+/** A cache that is being filled while the watch goes on. */
+interface Filling {
+  /** Changes since before it was listed. */
+  events: WatchEvent[];
+  /** Changes went unseen: it must be listed anew. */
+  broken: boolean;
+}
+
+interface StoredItem {
+  readonly key: string;
+  readonly value: Buffer;
+  readonly modRevision: number;
+}
+
 interface Waiter {
   readonly revision: number;
   readonly resolve: () => void;
@@ -34,6 +48,8 @@ export class StoreFeed {
   readonly #prefix: string;
   /** By prefix; a key's prefix is its first two or three segments. */
   readonly #caches = new Map<string, WatchCache>();
+  /** By prefix. */
+  readonly #filling = new Map<string, Filling>();
   #revision = 0;
   #synced = false;
   #waiters: Waiter[] = [];
@@ -46,6 +62,38 @@ export class StoreFeed {
   /** Call before `run`. */
   add(cache: WatchCache): void {
     this.#caches.set(cache.prefix, cache);
+  }
+
+  /**
+   * Fills a cache while the others are followed, and then puts it in the place of the one of the same prefix, whose watches
+   * end. One at a time per prefix.
+   * @throws what the store does.
+   */
+  async fill(cache: WatchCache, signal: AbortSignal): Promise<void> {
+    const { prefix } = cache;
+    for (;;) {
+      const filling: Filling = { events: [], broken: false };
+      this.#filling.set(prefix, filling);
+      try {
+        const { items, revision } = await this.#read(prefix, signal);
+        // What the watch still tells of the time before the list would set the cache back.
+        await this.waitFor(revision);
+        if (filling.broken) continue;
+        this.#caches.get(prefix)?.endWatches();
+        cache.replace(items, revision);
+        this.#caches.set(prefix, cache);
+        for (const event of filling.events) if (event.kv.modRevision > revision) applyTo(cache, event);
+        return;
+      } finally {
+        this.#filling.delete(prefix);
+      }
+    }
+  }
+
+  /** Follows the cache no longer; its watches end. */
+  remove(cache: WatchCache): void {
+    if (this.#caches.get(cache.prefix) === cache) this.#caches.delete(cache.prefix);
+    cache.endWatches();
   }
 
   /** Every change up to this revision is in the caches and was given to their watches. */
@@ -101,33 +149,44 @@ export class StoreFeed {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { store, logger } = this.#options;
-    const byCache = new Map<WatchCache, { key: string; value: Buffer; modRevision: number }[]>();
-    const end = prefixEnd(this.#prefix);
-    let start = this.#prefix;
-    let revision = 0;
-    let count = 0;
-    for (;;) {
-      const page = await store.range(start, end, { limit: LIST_PAGE_KEYS, revision, signal });
-      if (revision === 0) revision = page.revision;
-      for (const item of page.items) {
-        const cache = this.#cacheOf(item.key);
-        if (cache === undefined) continue;
-        const items = byCache.get(cache);
-        if (items === undefined) byCache.set(cache, [item]);
-        else items.push(item);
-        count++;
-      }
-      const last = page.items.at(-1);
-      if (!page.more || last === undefined) break;
-      start = `${last.key}\0`;
+    const { logger } = this.#options;
+    const byCache = new Map<WatchCache, StoredItem[]>();
+    const { items: all, revision } = await this.#read(this.#prefix, signal, (key) => this.#cacheOf(key) !== undefined);
+    for (const item of all) {
+      const cache = this.#cacheOf(item.key);
+      if (cache === undefined) continue;
+      const items = byCache.get(cache);
+      if (items === undefined) byCache.set(cache, [item]);
+      else items.push(item);
     }
+    for (const filling of this.#filling.values()) filling.broken = true;
     for (const cache of this.#caches.values()) cache.replace(byCache.get(cache) ?? [], revision);
     this.#synced = true;
     // Not only forward: a store that was restored from a backup counts from there.
     this.#revision = revision;
     this.#advance(revision);
-    logger.info({ revision, count }, 'listed the store');
+    logger.info({ revision, count: all.length }, 'listed the store');
+  }
+
+  /** What there is below a prefix, at one revision. */
+  async #read(
+    prefix: string,
+    signal: AbortSignal,
+    wants: (key: string) => boolean = () => true,
+  ): Promise<{ readonly items: StoredItem[]; readonly revision: number }> {
+    const { store } = this.#options;
+    const end = prefixEnd(prefix);
+    const items: StoredItem[] = [];
+    let start = prefix;
+    let revision = 0;
+    for (;;) {
+      const page = await store.range(start, end, { limit: LIST_PAGE_KEYS, revision, signal });
+      if (revision === 0) revision = page.revision;
+      for (const item of page.items) if (wants(item.key)) items.push(item);
+      const last = page.items.at(-1);
+      if (!page.more || last === undefined) return { items, revision };
+      start = `${last.key}\0`;
+    }
   }
 
   async #watch(signal: AbortSignal, onProgress: () => void): Promise<void> {
@@ -159,18 +218,22 @@ export class StoreFeed {
   apply(events: readonly WatchEvent[]): void {
     const touched = new Set<WatchCache>();
     let revision = this.#revision;
-    for (const { type, kv } of events) {
-      revision = kv.modRevision;
+    for (const event of events) {
+      revision = event.kv.modRevision;
       if (revision <= this.#revision) continue;
-      const key = kv.key.toString();
+      const key = event.kv.key.toString();
+      if (this.#filling.size > 0) this.#keep(key, event);
       const cache = this.#cacheOf(key);
       if (cache === undefined) continue;
-      if (type === 'DELETE') cache.delete(key, revision);
-      else cache.put(key, kv.value, revision);
+      applyTo(cache, event, key);
       touched.add(cache);
     }
     this.#advance(revision);
     for (const cache of touched) cache.flush();
+  }
+
+  #keep(key: string, event: WatchEvent): void {
+    for (const [prefix, filling] of this.#filling) if (key.startsWith(prefix)) filling.events.push(event);
   }
 
   #advance(revision: number): void {
@@ -191,6 +254,11 @@ export class StoreFeed {
     const second = key.indexOf('/', first + 1);
     return second === -1 ? undefined : this.#caches.get(key.slice(0, second + 1));
   }
+}
+
+function applyTo(cache: WatchCache, { type, kv }: WatchEvent, key = kv.key.toString()): void {
+  if (type === 'DELETE') cache.delete(key, kv.modRevision);
+  else cache.put(key, kv.value, kv.modRevision);
 }
 
 /** The 504 of a read that asks for a revision that is not reached in time. */

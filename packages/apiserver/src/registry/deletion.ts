@@ -13,7 +13,7 @@ import {
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
-import { checkPreconditions, type GenericRegistry, type UpdateStep } from './generic-registry.ts';
+import { checkPreconditions, strategyContext, type GenericRegistry, type UpdateStep } from './generic-registry.ts';
 import type { RequestContext } from './request-context.ts';
 
 export interface DeletionResult {
@@ -69,6 +69,8 @@ export async function deleteObject(
     const attributes = registry.attributes('DELETE', '', undefined, old, { ...context, options });
     await registry.admit(attributes);
     await registry.validateAdmission(attributes);
+    if (object.metadata.deletionTimestamp === undefined)
+      registry.strategy.prepareForDelete?.(object, strategyContext(context));
     const remove = isNamespace(registry.resource)
       ? markNamespace(object, options, registry, context)
       : markObject(object, options, registry, context);

@@ -422,7 +422,8 @@ const generationResources: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether the kind's objects have metadata.generation. */
-function countsGenerations({ group, resource }: Resource): boolean {
+function countsGenerations({ group, resource, schema }: Resource): boolean {
+  if (schema !== undefined) return true;
   if (resource === 'controllerrevisions') return false;
   return generationGroups.has(group) || generationResources.has(resource);
 }

@@ -31,6 +31,8 @@ export interface Strategy {
   specChanged?(object: UnstructuredObject, old: UnstructuredObject): boolean;
   /** Warnings for the client (Warning headers). */
   warnings?(object: UnstructuredObject): readonly string[];
+  /** Changes an object whose deletion begins, such as by a finalizer of the server's own. */
+  prepareForDelete?(object: UnstructuredObject, context: StrategyContext): void;
   /** Seconds a deletion waits for the object's owner to confirm it (pods: 30); undefined deletes at once. */
   gracePeriodSeconds?(object: UnstructuredObject, requested: number | undefined): number | undefined;
   /** Field selectors beyond metadata.name and metadata.namespace, with the object's value for each. */

@@ -24,7 +24,7 @@ interface KeptDocument {
 const aggregatedMediaType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
 export interface ApiDocumentsOptions {
-  readonly resources: readonly Resource[];
+  readonly resources: () => readonly Resource[];
   /** Such as `v1.36.0`. */
   readonly version: string;
 }
@@ -32,14 +32,25 @@ export interface ApiDocumentsOptions {
 export class ApiDocuments {
   readonly #options: ApiDocumentsOptions;
   readonly #kept = new Map<string, KeptDocument>();
+  #resources: readonly Resource[] | undefined;
 
   constructor(options: ApiDocumentsOptions) {
     this.#options = options;
   }
 
+  /** Makes all documents anew when they are asked for: the resources are others now. */
+  forget(): void {
+    this.#kept.clear();
+    this.#resources = undefined;
+  }
+
+  #all(): readonly Resource[] {
+    return (this.#resources ??= this.#options.resources());
+  }
+
   /** The discovery document at `/api`, `/apis`, `/apis/G`, `/api/V` or `/apis/G/V`; undefined: there is none. */
   discovery(path: string, serverAddress: string): object | undefined {
-    const { resources } = this.#options;
+    const resources = this.#all();
     const [root, first, second, ...more] = path.split('/').filter((each) => each !== '');
     if (more.length > 0) return undefined;
     if (root === 'api') {
@@ -55,14 +66,15 @@ export class ApiDocuments {
   answerAggregated(path: string, request: IncomingMessage, response: ServerResponse): boolean {
     const at = path.replace(/\/$/u, '');
     if ((at !== '/api' && at !== '/apis') || !wantsAggregated(request)) return false;
-    const kept = this.#keep(`aggregated ${at}`, () => aggregatedDiscoveryDocument(this.#options.resources, at));
+    const kept = this.#keep(`aggregated ${at}`, () => aggregatedDiscoveryDocument(this.#all(), at));
     send(request, response, kept, aggregatedMediaType);
     return true;
   }
 
   /** Answers `/openapi/v2`, `/openapi/v3` and what is below; false: there is no such document. */
   answerOpenApi(path: string, request: IncomingMessage, response: ServerResponse): boolean {
-    const { resources, version } = this.#options;
+    const { version } = this.#options;
+    const resources = this.#all();
     const [, , kind = '', ...rest] = path.split('/');
     if (kind === 'v2' && rest.length === 0) {
       const kept = this.#keep('v2', () => openApiV2Document(resources, { version }));
@@ -88,7 +100,7 @@ export class ApiDocuments {
   }
 
   #index(): object {
-    const byPath = Map.groupBy(this.#options.resources, openApiV3Path);
+    const byPath = Map.groupBy(this.#all(), openApiV3Path);
     // A document depends on nothing but its resources and the version: no need to make them all for their hashes.
     const documents = [...byPath].map(([path, own]) => ({
       path,

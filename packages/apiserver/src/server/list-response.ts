@@ -38,26 +38,36 @@ function listMetadata(result: ListResult): object {
 export function objectListBody(resource: Resource, result: ListResult): ListBody {
   const apiVersion = apiVersionOf(resource);
   const head = Buffer.from(
-    `{"kind":"${resource.kind}List","apiVersion":"${apiVersion}","metadata":${JSON.stringify(listMetadata(result))},"items":[`,
+    `{"kind":"${listKindOf(resource)}","apiVersion":"${apiVersion}","metadata":${JSON.stringify(listMetadata(result))},"items":[`,
   );
   const typeMeta = Buffer.from(`{"kind":"${resource.kind}","apiVersion":"${apiVersion}",`);
   const { objects } = result;
+  if (resource.schema !== undefined) return customListBody(head, objects);
   let length = head.length + listTail.length + Math.max(0, objects.length - 1);
   for (const { bytes } of objects)
     length += startsWith(bytes, typeMeta) ? bytes.length - typeMeta.length + 1 : bytes.length;
   return { head, items: itemsOf(objects, typeMeta), tail: listTail, length };
 }
 
+/** Items of custom resources keep their type meta: upstream has no Go type to leave it out by. */
+function customListBody(head: Buffer, objects: readonly CachedObject[]): ListBody {
+  return { head, items: itemsOf(objects, undefined), tail: listTail, length: undefined };
+}
+
+function listKindOf({ kind, listKind = `${kind}List` }: Resource): string {
+  return listKind;
+}
+
 function startsWith(bytes: Buffer, prefix: Buffer): boolean {
   return bytes.length >= prefix.length && bytes.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
 }
 
-function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer): Generator<Buffer> {
+function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer | undefined): Generator<Buffer> {
   let isFirst = true;
   for (const { bytes } of objects) {
     if (!isFirst) yield comma;
     isFirst = false;
-    if (startsWith(bytes, typeMeta)) {
+    if (typeMeta !== undefined && startsWith(bytes, typeMeta)) {
       yield openBrace;
       yield bytes.subarray(typeMeta.length);
     } else yield bytes;
@@ -66,14 +76,15 @@ function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer): Generator
 
 /** The list in another version than the stored one: each object is converted. */
 export function viewListBody(view: VersionView, result: ListResult): ListBody {
-  const { kind } = view.served;
   const metadata = JSON.stringify(listMetadata(result));
   return {
     head: Buffer.from(
-      `{"kind":"${kind}List","apiVersion":"${apiVersionOf(view.served)}","metadata":${metadata},"items":[`,
+      `{"kind":"${listKindOf(view.served)}","apiVersion":"${apiVersionOf(view.served)}","metadata":${metadata},"items":[`,
     ),
     items: joined(result.objects, (object) => {
-      const { kind: _kind, apiVersion: _apiVersion, ...rest } = view.fromStored(parseCached(object.bytes));
+      const converted = view.fromStored(parseCached(object.bytes));
+      if (view.served.schema !== undefined) return converted;
+      const { kind: _kind, apiVersion: _apiVersion, ...rest } = converted;
       return rest;
     }),
     tail: listTail,

@@ -1,6 +1,7 @@
 /** From a body to an object of the resource's kind: type meta, schema, field validation. */
 import {
   apiVersionOf,
+  decodeCustomObject,
   decodeObject,
   duplicateFields,
   newBadRequest,
@@ -17,7 +18,7 @@ export interface DecodeOptions {
 }
 
 /** The kind that a body must be of. */
-export type BodyKind = Pick<Resource, 'group' | 'version' | 'kind' | 'model'>;
+export type BodyKind = Pick<Resource, 'group' | 'version' | 'kind' | 'model' | 'schema'>;
 
 /** @throws StatusError BadRequest or UnsupportedMediaType. */
 export function decodeObjectBody(
@@ -55,7 +56,11 @@ export function checkObject(
   value['apiVersion'] = expected;
   const gvk = { group: kind.group, version: kind.version, kind: kind.kind };
   const { fieldValidation } = options;
-  const warnings = decodeObject(value, { gvk, model: kind.model, fieldValidation, duplicateFields: duplicates });
+  const request = { gvk, fieldValidation, duplicateFields: duplicates };
+  const warnings =
+    kind.schema === undefined
+      ? decodeObject(value, { ...request, model: kind.model })
+      : decodeCustomObject(value, kind.schema, request);
   for (const warning of warnings) options.warn(warning);
   const object = value as UnstructuredObject;
   object.metadata ??= {};

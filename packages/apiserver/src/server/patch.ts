@@ -86,6 +86,8 @@ function applierOf(type: string, kind: BodyKind): Apply {
       // What the patch does not touch would be the old object's own parts, which defaulting may change.
       return (old, patch) => applyMergePatch(cloneJson(old), patch);
     case patchTypes.strategicMerge:
+      // Without a model there are no merge keys.
+      if (kind.schema !== undefined) throw unsupportedMediaType([patchTypes.json, patchTypes.merge]);
       return (old, patch) => applyStrategicMergePatch(old, patch, kind.model);
     default:
       throw unsupportedMediaType([patchTypes.json, patchTypes.merge, patchTypes.strategicMerge, patchTypes.apply]);

@@ -1,6 +1,7 @@
 /** Requests to resources: finds the registry and does what the verb says. */
 import {
   cloneJson,
+  newStatusError,
   isAlreadyExists,
   isNotFound,
   newConflict,
@@ -50,6 +51,8 @@ export interface ResourceHandlerOptions {
   readonly minRequestTimeoutMs: number;
   readonly shutdown: AbortSignal;
   readonly subresources: SubresourceHandler;
+  /** Waits until a resource that was not found would be there if it was defined before the request. */
+  readonly untilServed: (group: string, resource: string) => Promise<void>;
 }
 
 export class ResourceHandler {
@@ -62,8 +65,15 @@ export class ResourceHandler {
   /** @throws StatusError. */
   async handle(request: ApiRequest): Promise<ApiResponse> {
     const { info } = request;
-    const served = this.#options.resources.get(info.group, info.version, info.resource);
+    const { resources, untilServed } = this.#options;
+    let served = resources.get(info.group, info.version, info.resource);
+    if (served === undefined) {
+      await untilServed(info.group, info.resource);
+      served = resources.get(info.group, info.version, info.resource);
+    }
     if (served === undefined) throw noSuchResource();
+    if (served.deprecation !== undefined)
+      request.response.setHeader('warning', `299 - ${JSON.stringify(served.deprecation)}`);
     const { resource } = served;
     if (info.subresource !== '') return await this.#options.subresources.handle(request, served);
     if (resource.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch')
@@ -169,6 +179,7 @@ export class ResourceHandler {
 
   async #create(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { registry, view, resource } = served;
+    if (served.terminating === true) throw newTerminating(resource, 'create');
     const context = requestContextOf(request);
     const body = requiredBody(request);
     const object = decodeObjectBody(body, request.raw.headers['content-type'], resource, context);
@@ -303,6 +314,14 @@ export class ResourceHandler {
 
 function isGoneAlready(error: unknown): boolean {
   return (error as { code?: unknown }).code === statusReasons.NotFound;
+}
+
+/** The 405 of a create when the kind itself is going. */
+function newTerminating({ group, resource }: Resource, action: string): Error {
+  return newStatusError('MethodNotAllowed', `${action} not allowed while custom resource definition is terminating`, {
+    ...(group === '' ? {} : { group }),
+    kind: resource,
+  });
 }
 
 /** Options of a DELETE: its body's, or else the query's. @throws StatusError. */

@@ -1,5 +1,6 @@
 import type { Resource } from '@naru/api';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
+import type { ObjectScale } from './scale.ts';
 import type { VersionView } from './version-view.ts';
 import type { VirtualResource, VirtualSubresource } from '../registry/virtual-resource.ts';
 
@@ -15,30 +16,46 @@ export interface ServedResource {
   /** Fields that field selectors may name. */
   readonly selectable: ReadonlySet<string>;
   readonly triggerFields: readonly string[];
+  /** Where replicas are, for kinds other than those with spec.replicas. */
+  readonly scale?: ObjectScale | undefined;
+  /** Said to whoever uses it. */
+  readonly deprecation?: string | undefined;
+  /** Its definition is being deleted: nothing is created any more. */
+  readonly terminating?: boolean;
 }
 
 /** All served resources by group, version and plural name. */
 export class ServedResources {
   readonly #byPath = new Map<string, ServedResource>();
-  readonly #groupVersions = new Set<string>();
+  readonly #onChange = new Set<() => void>();
 
   add(served: ServedResource): void {
-    const { group, version, resource } = served.resource;
-    this.#byPath.set(`${group}/${version}/${resource}`, served);
-    this.#groupVersions.add(`${group}/${version}`);
+    this.#byPath.set(keyOf(served), served);
+  }
+
+  /** Takes resources out and puts others in, at once. */
+  replace(before: readonly ServedResource[], now: readonly ServedResource[]): void {
+    for (const served of before) this.#byPath.delete(keyOf(served));
+    for (const served of now) this.add(served);
+    for (const changed of this.#onChange) changed();
+  }
+
+  /** Calls back after each `replace`. */
+  onChange(changed: () => void): void {
+    this.#onChange.add(changed);
   }
 
   get(group: string, version: string, resource: string): ServedResource | undefined {
     return this.#byPath.get(`${group}/${version}/${resource}`);
   }
 
-  hasGroupVersion(group: string, version: string): boolean {
-    return this.#groupVersions.has(`${group}/${version}`);
-  }
-
   all(): IterableIterator<ServedResource> {
     return this.#byPath.values();
   }
+}
+
+function keyOf({ resource: { group, version, resource } }: ServedResource): string {
+  return `${group}/${version}/${resource}`;
 }
 
 /** A stored resource: its registry is there. */

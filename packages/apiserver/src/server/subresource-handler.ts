@@ -11,7 +11,7 @@ import { booleanOf, parseResourceVersion } from './list-options.ts';
 import { decodeObjectBody } from './object-decoder.ts';
 import { newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
-import { scaleKind, scaleOf, withScale } from './scale.ts';
+import { builtInScale, scaleKind } from './scale.ts';
 import type { ServedResource, StoredResource } from './served-resource.ts';
 
 /** Subresources that are served here; what else discovery may list is computed. */
@@ -23,6 +23,7 @@ export const servedSubresources: ReadonlySet<string> = new Set([
   'exec',
   'finalize',
   'log',
+  'portforward',
   'scale',
   'status',
 ]);
@@ -58,7 +59,7 @@ export class SubresourceHandler {
       case 'status':
         return await this.#status(request, { ...served, registry });
       case 'scale':
-        return await this.#scale(request, registry);
+        return await this.#scale(request, { ...served, registry });
       case 'binding':
         return await this.#bind(request, registry);
       case 'finalize':
@@ -69,6 +70,7 @@ export class SubresourceHandler {
         return await this.#log(request, registry);
       case 'attach':
       case 'exec':
+      case 'portforward':
         return await this.#stream(request, registry, info.subresource);
       default:
         throw noSuchResource();
@@ -120,13 +122,16 @@ export class SubresourceHandler {
     return { type: 'object', code: 200, bytes, registry, view };
   }
 
-  async #scale(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+  async #scale(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, raw } = request;
+    const { registry, view, resource } = served;
+    const { scaleOf, withScale } = served.scale ?? builtInScale;
+    const read = (object: UnstructuredObject): UnstructuredObject => view?.fromStored(object) ?? object;
     if (info.verb === 'get') {
       const bytes = await this.#read(request, registry);
-      return { type: 'value', code: 200, value: scaleOf(JSON.parse(bytes.toString()) as UnstructuredObject) };
+      return { type: 'value', code: 200, value: scaleOf(read(JSON.parse(bytes.toString()) as UnstructuredObject)) };
     }
-    const context = requestContextOf(request);
+    const context = inScope(requestContextOf(request), resource);
     const patch = info.verb === 'patch' ? newPatch(request, scaleKind, context) : undefined;
     const body = requiredBody(request);
     const { object } = await registry.update(
@@ -136,12 +141,13 @@ export class SubresourceHandler {
         const scale =
           patch === undefined
             ? decodeObjectBody(body, raw.headers['content-type'], scaleKind, context)
-            : patch(scaleOf(old));
-        return withScale(cloneJson(old), scale);
+            : patch(scaleOf(read(old)));
+        const scaled = withScale(cloneJson(read(old)), scale);
+        return view?.toStored(scaled) ?? scaled;
       },
       context,
     );
-    return { type: 'value', code: 200, value: scaleOf(object) };
+    return { type: 'value', code: 200, value: scaleOf(read(object)) };
   }
 
   async #bind(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {

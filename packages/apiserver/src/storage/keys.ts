@@ -10,14 +10,14 @@ const specialPrefixes: Readonly<Record<string, string>> = {
   'services.': 'services/specs',
 };
 
-/** Groups whose resources' places begin with the group, as upstream's API extensions have it. */
+/** Groups whose resources' places begin with the group, as upstream's API extensions and all custom resources have it. */
 const prefixedGroups: ReadonlySet<string> = new Set(['apiextensions.k8s.io', 'apiregistration.k8s.io']);
 
 /** `/registry/pods/`: all objects of the resource, in every namespace. */
 export function resourcePrefix(resource: Resource, etcdPrefix = '/registry'): string {
   const special = specialPrefixes[`${resource.resource}.${resource.group}`];
   if (special !== undefined) return `${etcdPrefix}/${special}/`;
-  return prefixedGroups.has(resource.group)
+  return prefixedGroups.has(resource.group) || resource.schema !== undefined
     ? `${etcdPrefix}/${resource.group}/${resource.resource}/`
     : `${etcdPrefix}/${resource.resource}/`;
 }

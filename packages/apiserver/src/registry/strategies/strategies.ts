@@ -2,6 +2,7 @@ import type { Resource } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
 import * as batch from './batch.ts';
 import * as core from './core-kinds.ts';
+import { customResourceDefinitionStrategy } from './definitions/custom-resource-definition.ts';
 import * as network from './network-kinds.ts';
 import { podStrategy } from './pod.ts';
 import * as policy from './policy-kinds.ts';
@@ -28,6 +29,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   services: serviceStrategy,
   'mutatingwebhookconfigurations.admissionregistration.k8s.io': policy.mutatingWebhookStrategy,
   'validatingwebhookconfigurations.admissionregistration.k8s.io': policy.validatingWebhookStrategy,
+  'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,
   'daemonsets.apps': workloads.daemonSetStrategy,
   'deployments.apps': workloads.deploymentStrategy,
   'replicasets.apps': workloads.replicaSetStrategy,

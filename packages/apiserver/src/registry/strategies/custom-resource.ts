@@ -1,0 +1,59 @@
+import {
+  equalJson,
+  findJsonPath,
+  parseJsonPath,
+  validateValue,
+  type FieldError,
+  type JsonSchema,
+  type UnstructuredObject,
+} from '@naru/api';
+import type { Strategy } from '../strategy.ts';
+
+export interface CustomStrategyOptions {
+  readonly schema: JsonSchema;
+  /** The version has the status subresource. */
+  readonly hasStatus: boolean;
+  /** JSON paths of `selectableFields`. */
+  readonly selectablePaths: readonly string[];
+}
+
+/** The strategy of one version of a custom resource; decoding has pruned and defaulted its objects already. */
+export function customResourceStrategy({ schema, hasStatus, selectablePaths }: CustomStrategyOptions): Strategy {
+  const validate = (object: UnstructuredObject): FieldError[] => validateValue(object, schema);
+  return {
+    validate,
+    prepareForStatusUpdate: keepAllButStatus,
+    validateStatusUpdate: validate,
+    ...(hasStatus ? {} : { specChanged: differsBeyondMetadata }),
+    selectableFields: selectableFieldsOf(selectablePaths),
+  };
+}
+
+/** Unlike built-in kinds, a status update leaves metadata as it is, too. */
+function keepAllButStatus(object: UnstructuredObject, old: UnstructuredObject): void {
+  for (const key of Object.keys(object)) if (key !== 'status') delete object[key];
+  for (const [key, value] of Object.entries(old)) if (key !== 'status') object[key] = value;
+}
+
+function differsBeyondMetadata(object: UnstructuredObject, old: UnstructuredObject): boolean {
+  const { metadata: _new, ...rest } = object;
+  const { metadata: _old, ...oldRest } = old;
+  return !equalJson(rest, oldRest);
+}
+
+/** `.spec.color` is selected by as `spec.color`. */
+export function selectableFieldsOf(
+  paths: readonly string[],
+): Readonly<Record<string, (object: UnstructuredObject) => string>> {
+  return Object.fromEntries(
+    paths.map((text) => {
+      const path = parseJsonPath(text);
+      const valueOf = (object: UnstructuredObject): string => {
+        const [value] = findJsonPath(object, path);
+        if (typeof value === 'string') return value;
+        return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+      };
+      return [text.replace(/^\./u, ''), valueOf];
+    }),
+  );
+}
