@@ -117,6 +117,46 @@ await t.test('server-side apply', async (t) => {
       const conflict = await apply(`${configMaps}/u`, { ...body, data: { a: '3' } });
       t.match(conflict.body.message, /conflict with "before-first-apply" using v1: .data.a$/u);
     },
+    'custom resources are applied field by field': async (t) => {
+      const spec = {
+        type: 'object',
+        properties: { seats: { type: 'integer' }, colour: { type: 'string', default: 'white' } },
+      };
+      const definition = {
+        metadata: { name: 'boats.e.io' },
+        spec: {
+          group: 'e.io',
+          scope: 'Namespaced',
+          names: { plural: 'boats', kind: 'Boat' },
+          versions: [
+            {
+              name: 'v1',
+              served: true,
+              storage: true,
+              schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+            },
+          ],
+        },
+      };
+      await api.request('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', { body: definition });
+      const boats = '/apis/e.io/v1/namespaces/default/boats';
+      const boat = (fields: object): object => ({
+        apiVersion: 'e.io/v1',
+        kind: 'Boat',
+        metadata: { name: 'b' },
+        spec: fields,
+      });
+      const created = await apply(`${boats}/b`, boat({ seats: 2 }));
+      t.match(created, { status: 201, body: { spec: { seats: 2, colour: 'white' } } });
+      t.strictSame(entriesOf(created)[0]?.fieldsV1, { 'f:spec': { 'f:seats': {} } }, 'defaults are nobody’s');
+      t.strictSame((await apply(`${boats}/b`, boat({ seats: 2 }))).body, created.body);
+      const painted = await apply(`${boats}/b`, boat({ colour: 'red' }), 'fieldManager=n');
+      t.match(painted, { status: 200, body: { spec: { seats: 2, colour: 'red' } } });
+      t.match(await apply(`${boats}/b`, boat({ seats: 2, colour: 'blue' })), {
+        status: 409,
+        body: { message: 'Apply failed with 1 conflict: conflict with "n": .spec.colour' },
+      });
+    },
     'what cannot be applied is refused': async (t) => {
       const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'r' }, data: { a: '1' } };
       t.match(await apply(`${configMaps}/r`, body, ''), {

@@ -43,8 +43,9 @@ export function fieldTypeOf(type: Typed, name: string): Typed {
   return Object.hasOwn(fields, name) ? fields[name] : undefined;
 }
 
+/** Whether it is a struct's field rather than a map's key: the fields of a custom resource are the former. */
 export function isNamedField(type: Typed, name: string): boolean {
-  return type?.type === 'ref' && fieldTypeOf(type, name) !== undefined;
+  return type?.type === 'ref' && (fieldTypeOf(type, name) !== undefined || schemaOf(type.ref) === undefined);
 }
 
 export function itemsOf(type: Typed): Typed {

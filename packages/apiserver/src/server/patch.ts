@@ -8,6 +8,7 @@ import {
   formatTime,
   newBadRequest,
   patchTypes,
+  type JsonObject,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
@@ -56,7 +57,12 @@ export function newApplication(
   context: RequestContext,
 ): (old: UnstructuredObject | undefined) => UnstructuredObject {
   const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
-  const config = checkObject(parseConfiguration(requiredBody(request), kind.kind), kind, context);
+  const given = parseConfiguration(requiredBody(request), kind.kind);
+  const isCustom = kind.schema !== undefined;
+  const raw = isCustom ? cloneJson(given) : given;
+  const checked = checkObject(given, kind, context);
+  // Decoding a custom resource sets defaults, which the client does not apply.
+  const config = isCustom ? (withoutDefaults(checked, raw) as UnstructuredObject) : checked;
   const application = {
     config,
     manager,
@@ -66,7 +72,20 @@ export function newApplication(
     now: formatTime(context.nowMs),
     force: booleanOf(request.query, 'force') ?? false,
   };
-  return (old) => applyConfiguration(old, application);
+  return (old) => {
+    const applied = applyConfiguration(old, application);
+    return isCustom ? checkObject(applied, kind, context) : applied;
+  };
+}
+
+/** What of a decoded value was there before it was decoded, besides its type meta. */
+function withoutDefaults(value: unknown, raw: unknown, isRoot = true): unknown {
+  if (Array.isArray(value) && Array.isArray(raw)) return value.map((each, i) => withoutDefaults(each, raw[i], false));
+  if (typeof value !== 'object' || value === null || typeof raw !== 'object' || raw === null) return value;
+  const given = Object.entries(value).filter(
+    ([key]) => Object.hasOwn(raw, key) || (isRoot && (key === 'metadata' || key === 'kind' || key === 'apiVersion')),
+  );
+  return Object.fromEntries(given.map(([key, each]) => [key, withoutDefaults(each, (raw as JsonObject)[key], false)]));
 }
 
 /** kubectl and helm send JSON, which is YAML, and read faster. */
