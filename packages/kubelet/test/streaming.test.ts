@@ -1,9 +1,12 @@
 // Streams to and from containers, as a client of the kubelet's own API has them.
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
 import { silentLogger, systemClock } from '@naru/component';
 import { eventually } from '@naru/testkit';
 import { fastify } from 'fastify';
@@ -11,7 +14,9 @@ import t from 'tap';
 import { WebSocket } from 'ws';
 import { LoopbackNetwork } from '../src/runtime/process/loopback-network.ts';
 import { ProcessRuntime } from '../src/runtime/process/process-runtime.ts';
+import { portForwardTunnel, servePortForward } from '../src/server/port-forward.ts';
 import { selfSignedCertificate } from '../src/server/serving-certificate.ts';
+import { SpdyHeaders, spdyDictionary } from '../src/server/spdy-headers.ts';
 import { StreamTargets } from '../src/server/stream-targets.ts';
 import { serveStreams } from '../src/server/streaming.ts';
 
@@ -223,6 +228,96 @@ await t.test('attach: what is written from now on, by stream, until the end', as
   t.equal(client.text(1), 'out\n');
   t.equal(client.text(2), 'err\n');
   t.match(statusOf(client), { status: 'Success' });
+});
+
+await t.test('SPDY: the dictionary is that of draft 3', (t) => {
+  const dictionary = spdyDictionary();
+  // Zlib knows a dictionary by its Adler-32; clients' streams name this one.
+  const stream = deflateSync('', { dictionary });
+  t.equal(dictionary.length, 1423);
+  t.equal(stream.readUInt32BE(2).toString(16), 'e3c6a7c2');
+  t.end();
+});
+
+await t.test('port-forward: connections, in pieces of any size, and what cannot be reached', async (t) => {
+  const { ip = '' } = (await runtime.listPodSandbox())[0] ?? {};
+  const server = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  server.listen(0, ip);
+  await once(server, 'listening');
+  const { port: podPort } = server.address() as AddressInfo;
+  const handshake = request({
+    host: '127.0.0.1',
+    port,
+    path: '/portForward/default/pod',
+    headers: { ...webSocketHeaders, 'sec-websocket-protocol': portForwardTunnel },
+    rejectUnauthorized: false,
+  });
+  handshake.end();
+  const [answer, upgraded] = (await once(handshake, 'upgrade')) as [IncomingMessage, Socket];
+  t.equal(answer.headers['sec-websocket-protocol'], portForwardTunnel);
+  upgraded.destroy();
+  const received: Buffer[] = [];
+  using session = servePortForward({
+    address: ip,
+    podName: 'default/pod',
+    send(bytes) {
+      received.push(bytes);
+      return undefined;
+    },
+  });
+  const headers = new SpdyHeaders();
+  const synStream = async (id: number, streamType: string, toPort: number, requestID: string): Promise<Buffer> => {
+    const block = await headers.encode(new Map(Object.entries({ streamType, port: String(toPort), requestID })));
+    const head = Buffer.from([0x80, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, id, 0, 0, 0, 0, 0, 0]);
+    head.writeUIntBE(10 + block.length, 5, 3);
+    return Buffer.concat([head, block]);
+  };
+  const data = (id: number, flags: number, payload: Buffer): Buffer => {
+    const head = Buffer.from([0, 0, 0, id, flags, 0, 0, 0]);
+    head.writeUIntBE(payload.length, 5, 3);
+    return Buffer.concat([head, payload]);
+  };
+  /** What came in data frames of a stream, and whether it ended. */
+  const stream = (id: number): { bytes: Buffer; ended: boolean } => {
+    const all = Buffer.concat(received);
+    const parts: Buffer[] = [];
+    let ended = false;
+    for (let at = 0; at + 8 <= all.length; at += 8 + all.readUIntBE(at + 5, 3)) {
+      if (all.readUInt32BE(at) !== id) continue;
+      parts.push(all.subarray(at + 8, at + 8 + all.readUIntBE(at + 5, 3)));
+      ended ||= all[at + 4] === 1;
+    }
+    return { bytes: Buffer.concat(parts), ended };
+  };
+  const ended = async (...ids: readonly number[]): Promise<void> =>
+    await eventually(() => {
+      for (const id of ids) if (!stream(id).ended) throw new Error(`stream ${id} is open`);
+    });
+  const payload = Buffer.alloc(3_000_000, 'naru ');
+  const bytes = Buffer.concat([
+    await synStream(1, 'error', podPort, '0'),
+    data(1, 1, Buffer.alloc(0)),
+    await synStream(3, 'data', podPort, '0'),
+    ...Array.from({ length: 30 }, (_, i) => data(3, 0, payload.subarray(i * 100_000, (i + 1) * 100_000))),
+    data(3, 1, Buffer.alloc(0)),
+  ]);
+  for (let at = 0, size = 1; at < bytes.length; at += size, size = Math.min(size * 2, 100_001))
+    await session.receive(bytes.subarray(at, at + size));
+  await ended(1, 3);
+  t.ok(stream(3).bytes.equals(payload), 'the echo of all of it');
+  t.equal(stream(1).bytes.length, 0);
+  server.close();
+  await once(server, 'close');
+  await session.receive(
+    Buffer.concat([
+      await synStream(5, 'error', podPort, '1'),
+      data(5, 1, Buffer.alloc(0)),
+      await synStream(7, 'data', podPort, '1'),
+    ]),
+  );
+  await ended(5, 7);
+  t.match(stream(5).bytes.toString(), /error forwarding port \d+ to pod default\/pod: connect ECONNREFUSED/u);
+  await t.rejects(session.receive(Buffer.from('GET / HTTP/1.1\r\n\r\n')), { message: /SPDY/u });
 });
 
 await t.test('refusals come instead of the upgrade', async (t) => {

@@ -5,12 +5,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ChannelConnection, channelProtocols, exitStatus, failureStatus } from './remote-command.ts';
 import type { RemoteCommandStreams } from './remote-command.ts';
+import { portForwardTunnel, servePortForward } from './port-forward.ts';
 import { StreamRefusal, type StreamTargets } from './stream-targets.ts';
 
 /** Streams at a time; more are refused. */
 const STREAMS_MAX = 256;
 /** A message of a client is at most this long; kubectl's have 32 KiB. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+/** Unsent bytes from which on a pod has to wait. */
+const UNSENT_BYTES_MAX = 1024 * 1024;
 /** How soon a connection is found out whose other side vanished. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -23,12 +26,16 @@ interface ContainerRoute {
   Params: { namespace: string; pod: string; container: string };
 }
 
+interface PodRoute {
+  Params: { namespace: string; pod: string };
+}
+
 interface Upgrade {
   readonly socket: Duplex;
   readonly head: Buffer;
 }
 
-/** Adds the routes of the kubelet's API that become streams: /exec and /attach. */
+/** Adds the routes of the kubelet's API that become streams: /exec, /attach and /portForward. */
 export function serveStreams(app: FastifyInstance, options: StreamingOptions): void {
   new Streaming(options).addTo(app);
 }
@@ -37,6 +44,7 @@ class Streaming {
   readonly #options: StreamingOptions;
   readonly #webSockets: WebSocketServer;
   readonly #upgrades = new WeakMap<IncomingMessage, Upgrade>();
+  readonly #tunnels = new WeakSet<IncomingMessage>();
   #open = 0;
 
   constructor(options: StreamingOptions) {
@@ -46,6 +54,9 @@ class Streaming {
       maxPayload: MESSAGE_BYTES_MAX,
       perMessageDeflate: false,
       handleProtocols: (offered) => channelProtocols.find((each) => offered.has(each)) ?? false,
+    });
+    this.#webSockets.on('headers', (lines, raw) => {
+      if (this.#tunnels.has(raw)) lines.push(`Sec-WebSocket-Protocol: ${portForwardTunnel}`);
     });
   }
 
@@ -71,6 +82,12 @@ class Streaming {
         method,
         url: '/attach/:namespace/:pod/:container',
         handler: async (request, reply) => await this.#answer(reply, async () => await this.#attach(request, reply)),
+      });
+      app.route<PodRoute>({
+        method,
+        url: '/portForward/:namespace/:pod',
+        handler: async (request, reply) =>
+          await this.#answer(reply, async () => await this.#portForward(request, reply)),
       });
     }
   }
@@ -124,6 +141,41 @@ class Streaming {
     } catch (error) {
       connection.finish(failureStatus('error attaching to container', error));
     }
+  }
+
+  async #portForward(request: FastifyRequest<PodRoute>, reply: FastifyReply): Promise<void> {
+    const { namespace, pod } = request.params;
+    const address = await this.#options.targets.podAddress(namespace, pod);
+    const { raw } = request;
+    const { 'sec-websocket-protocol': offered = '', ...headers } = raw.headers;
+    if (offered.split(',').some((each) => each.trim() === portForwardTunnel)) {
+      // Its slash is against RFC 6455, so the library must not see it.
+      this.#tunnels.add(raw);
+      raw.headers = headers;
+    }
+    const socket = await this.#upgrade(request, reply, portForwardTunnel);
+    const { stop } = this.#options;
+    const session = servePortForward({
+      address,
+      podName: `${namespace}/${pod}`,
+      send(bytes) {
+        const sent = new Promise<void>((resolve) => socket.send(bytes, { binary: true }, () => resolve()));
+        return socket.bufferedAmount > UNSENT_BYTES_MAX ? sent : undefined;
+      },
+    });
+    const leave = (): void => socket.terminate();
+    stop.addEventListener('abort', leave, { once: true });
+    socket.on('error', leave);
+    socket.once('close', () => {
+      stop.removeEventListener('abort', leave);
+      session[Symbol.dispose]();
+    });
+    let received = Promise.resolve();
+    socket.on('message', (data) => {
+      // One message at a time: the rest waits at the client.
+      socket.pause();
+      received = received.then(async () => await session.receive(data as Buffer)).then(() => socket.resume(), leave);
+    });
   }
 
   async #channels(request: FastifyRequest, reply: FastifyReply): Promise<ChannelConnection> {
