@@ -71,7 +71,9 @@ export class GrpcCall {
 
   /** The client's messages until it ends its side; reading is the backpressure. @throws EtcdError */
   async *messages(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of this.#stream as AsyncIterable<Buffer>) {
+    // Who stops reading because of an error has yet to tell it.
+    const chunks = this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    for await (const chunk of chunks) {
       for (const message of this.#reader.push(chunk)) yield message;
       if (!this.open) return;
     }

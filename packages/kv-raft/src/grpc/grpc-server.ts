@@ -5,9 +5,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@naru/component';
 import { EtcdError } from '@naru/etcd';
+import { AuthorityFilter } from './authority-filter.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Messages } from './messages.ts';
 import { createMethods, type GrpcServices, type Method } from './methods.ts';
@@ -51,8 +52,8 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   /** Takes a connection whose client begins with HTTP/2's preface. */
-  accept(socket: Duplex): void {
-    this.#http2.emit('connection', socket);
+  accept(socket: Socket): void {
+    this.#http2.emit('connection', new AuthorityFilter(socket));
   }
 
   /** Ends streams and connections; calls in flight have a moment to be answered. */

@@ -26,8 +26,7 @@ interface Run {
 const DEADLINE_MS = 20_000;
 
 async function etcdctl(cluster: Members, argv: readonly string[], run: Run = {}): Promise<Answer> {
-  const endpoints = cluster.urls.map((url) => new URL(url).host);
-  const child = spawn('etcdctl', [`--endpoints=${endpoints.join()}`, '--dial-timeout=5s', ...argv], {
+  const child = spawn('etcdctl', [`--endpoints=${cluster.urls.join()}`, '--dial-timeout=5s', ...argv], {
     env: { ...process.env, ETCDCTL_API: '3' },
   });
   let stdout = '';
@@ -64,7 +63,9 @@ function mask(text: string): string {
         .replaceAll(/\b[0-9a-f]{14,16}\b/gu, 'ID')
         .replaceAll(/took = [\d.µmns]+/gu, 'took = T')
         .replaceAll(/remaining\(\d+s\)/gu, 'remaining(R)')
-        .replaceAll(/(?<=\bhashkv.*|^HOST, )\d+$/gu, 'HASH')
+        .replaceAll(/(?<=^(http:\/\/)?HOST, )\d+$/gu, 'HASH')
+        // etcd tells them in no order.
+        .replaceAll(/(?<=keys\(\[).*(?=\]\))/gu, (keys) => keys.split(' ').toSorted().join(' '))
         .replaceAll(
           /ID, 3\.4\.\d+, [\d.]+ [kM]?B, (true|false), (true|false), \d+, \d+, \d+, /gu,
           'ID, V, SIZE, $1, $2, N, N, N, ',
