@@ -191,6 +191,7 @@ class RequestFilters {
     const user = impersonatedUser(raw.headers, caller, authorizer) ?? caller;
     const attributes: AuthorizationAttributes = { user, ...info };
     this.#authorize(attributes);
+    if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
     const release = longRunning ? () => undefined : this.#limits.take(info, user);
     reply.raw.once('close', release);
     this.#passed.set(raw, { info, query, user, release });
@@ -199,7 +200,6 @@ class RequestFilters {
   #authorize(attributes: AuthorizationAttributes): void {
     const { decision, reason } = this.#options.authorizer.authorize(attributes);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
-    if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
