@@ -336,6 +336,15 @@ await t.test('refusals come instead of the upgrade', async (t) => {
   }
 });
 
+await t.test('hollow pods say why not', async (t) => {
+  const hollow = new StreamTargets({ runtime, isHollow: true, find });
+  await t.rejects(hollow.container({ namespace: 'default', pod: 'pod', container: 'main' }), {
+    status: 400,
+    message: /hollow pods have no processes/u,
+  });
+  await t.rejects(hollow.podAddress('default', 'pod'), { status: 400 });
+});
+
 await t.test('the kubelet stops: streams are cut', async () => {
   const client = await open(execPath(['sleep', '400']));
   stop.abort();
