@@ -342,7 +342,7 @@ await t.test('hollow pods say why not', async (t) => {
     status: 400,
     message: /hollow pods have no processes/u,
   });
-  await t.rejects(hollow.podAddress('default', 'pod'), { status: 400 });
+  await t.rejects(hollow.podAddress('default', 'pod'), { status: 400, message: /hollow/u });
 });
 
 await t.test('the kubelet stops: streams are cut', async () => {
