@@ -20,6 +20,7 @@ import { ProbeManager } from './probe/probe-manager.ts';
 import { Prober } from './probe/prober.ts';
 import { openRuntime, type OpenedRuntime, type RuntimeName } from './runtime/open-runtime.ts';
 import { StreamTargets } from './server/stream-targets.ts';
+import { KubeletAuthorizer } from './server/kubelet-authorizer.ts';
 import { KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts';
 
 /** Kubernetes' version as the kubelet claims it, with naru's own. */
@@ -45,6 +46,8 @@ export interface KubeletOptions {
   readonly runtime: RuntimeName;
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   readonly clientCA?: string | undefined;
+  /** Whether the API server is asked what callers of the kubelet API may do; default no. */
+  readonly authorizeByWebhook?: boolean;
   readonly statusUpdateMs: number;
   /** PATH of containers that set none. */
   readonly path: string;
@@ -249,6 +252,10 @@ export class Kubelet implements AsyncDisposable {
       port,
       tls: tls ?? (await selfSigned()),
       clientCA,
+      authorizer:
+        this.#options.authorizeByWebhook === true
+          ? new KubeletAuthorizer({ client: this.#options.client, nodeName, clock: this.#clock })
+          : undefined,
       registry: this.registry,
       logger,
       pods: () => [...this.#workers.workers].map((worker) => worker.pod),

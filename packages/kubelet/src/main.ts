@@ -47,6 +47,12 @@ const flags = {
     type: 'string',
     description: 'CA of the certificates that callers of the kubelet API must have.',
   },
+  'authorization-mode': {
+    type: 'string',
+    default: 'AlwaysAllow',
+    values: ['AlwaysAllow', 'Webhook'],
+    description: 'Webhook: the API server is asked what a caller of the kubelet API may do.',
+  },
   'node-status-update-frequency': {
     type: 'duration',
     default: 10_000,
@@ -161,8 +167,9 @@ await runMain({
     const health = healthAddress(values);
     const tls = await readServingCertificate(values);
     const { ca: clientCA } = await readTlsFiles({ ca: values['client-ca-file'] });
+    const authorizeByWebhook = values['authorization-mode'] === 'Webhook';
     const client = new RestClient({ ...(await loadKubeconfig(values.kubeconfig)), userAgent: 'kubelet' });
-    const kubelet = new Kubelet({ ...options, client, tls, clientCA, logger });
+    const kubelet = new Kubelet({ ...options, client, tls, clientCA, authorizeByWebhook, logger });
     const healthServer =
       health === undefined ? undefined : new HealthServer({ ...health, registry: kubelet.registry, logger });
     await healthServer?.start();

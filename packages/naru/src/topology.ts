@@ -215,6 +215,7 @@ function nodeProcesses(base: Base, i: number, address: string): ProcessSpec[] {
     'tls-cert-file': join(dataDir, files.pki, `kubelet-${i}.crt`),
     'tls-private-key-file': join(dataDir, files.pki, `kubelet-${i}.key`),
     'client-ca-file': join(dataDir, files.pki, 'ca.crt'),
+    'authorization-mode': 'Webhook',
     'healthz-bind-address': `${address}:${KUBELET_HEALTH_PORT}`,
     ...(runtime === 'hollow' ? { 'max-pods': '5000' } : {}),
   };

@@ -7,6 +7,7 @@ import type { Registry } from 'prom-client';
 import { readLog } from '../log/log-reader.ts';
 import { serveStreams } from './streaming.ts';
 import type { StreamTargets } from './stream-targets.ts';
+import type { Caller, KubeletAuthorizer } from './kubelet-authorizer.ts';
 import { parseLogQuery, type LogQuery } from './log-query.ts';
 
 export interface KubeletServerOptions {
@@ -15,6 +16,8 @@ export interface KubeletServerOptions {
   readonly tls: { readonly cert: string; readonly key: string };
   /** With a CA, callers must have a certificate of it; without, anybody may call, as upstream. */
   readonly clientCA?: TlsMaterial['ca'] | undefined;
+  /** Asked about each call of a certified caller; without, all of them may do everything. */
+  readonly authorizer?: Pick<KubeletAuthorizer, 'allows'> | undefined;
   readonly registry: Registry;
   readonly logger: Logger;
   readonly pods: () => readonly Pod[];
@@ -29,6 +32,12 @@ export interface KubeletServerOptions {
 export interface ContainerLog {
   readonly path: string;
   readonly isRunning: () => Promise<boolean>;
+}
+
+/** The common name is the user's, the organizations are the groups. */
+function callerOf(socket: TLSSocket): Caller {
+  const { CN, O } = socket.getPeerCertificate().subject as { readonly [field in 'CN' | 'O']?: string | string[] };
+  return { name: [CN ?? ''].flat()[0] ?? '', groups: [O ?? []].flat() };
 }
 
 interface LogRoute {
@@ -57,11 +66,7 @@ export class KubeletServer implements AsyncDisposable {
         ...(authenticate ? { ca: clientCA, requestCert: true, rejectUnauthorized: false } : {}),
       },
     });
-    if (authenticate)
-      this.#app.addHook('onRequest', async (request, reply) => {
-        if ((request.raw.socket as TLSSocket).authorized) return;
-        await reply.code(401).type('text/plain; charset=utf-8').send('Unauthorized');
-      });
+    if (authenticate) this.#app.addHook('onRequest', async (request, reply) => await this.#admit(request, reply));
     this.#app.setNotFoundHandler(async (_request, reply) => {
       await reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n');
     });
@@ -79,6 +84,28 @@ export class KubeletServer implements AsyncDisposable {
       async (request, reply) => await this.#containerLogs(request, reply),
     );
     serveStreams(this.#app, { targets: options.streamTargets, stop: this.#stop.signal });
+  }
+
+  /** Who calls, and may they? Streams come this way too, before they are upgraded. */
+  async #admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const refuse = async (code: number, message: string): Promise<void> => {
+      await reply.code(code).type('text/plain; charset=utf-8').send(message);
+    };
+    const socket = request.raw.socket as TLSSocket;
+    if (!socket.authorized) {
+      await refuse(401, 'Unauthorized');
+      return;
+    }
+    const { authorizer, logger } = this.#options;
+    if (authorizer === undefined) return;
+    const caller = callerOf(socket);
+    const [path = ''] = request.url.split('?', 1);
+    try {
+      if (!(await authorizer.allows(caller, request.method, path))) await refuse(403, 'Forbidden');
+    } catch (error) {
+      logger.warn({ err: error, user: caller.name }, 'cannot ask whether a call is allowed');
+      await refuse(500, 'Authorization error');
+    }
   }
 
   /** Binds and logs one `listening` line. Returns the port. */
