@@ -69,9 +69,13 @@ export const customResourceDefinitionStrategy: Strategy = {
   validateStatusUpdate: (object) => storedVersionErrors(typed(object)),
 };
 
+/** The spec, of which a client may have left out anything. */
+function specOf(object: object): Partial<Spec> {
+  return (object as { readonly spec?: Partial<Spec> }).spec ?? {};
+}
+
 function storageVersionsOf(object: UnstructuredObject): string[] {
-  const { spec } = object as { spec?: Partial<Spec> };
-  return (spec?.versions ?? []).filter(({ storage }) => storage).map(({ name }) => name);
+  return (specOf(object).versions ?? []).filter(({ storage }) => storage).map(({ name }) => name);
 }
 
 function nameErrors({ metadata, spec }: CustomResourceDefinition): FieldError[] {
@@ -201,24 +205,22 @@ function scalePathErrors(path: string, text: string | undefined, below: string):
 }
 
 function immutableErrors(definition: CustomResourceDefinition, old: CustomResourceDefinition): FieldError[] {
+  const [now, before] = [specOf(definition), specOf(old)];
   const pairs: [string, unknown, unknown][] = [
-    ['spec.group', definition.spec.group, old.spec.group],
-    ['spec.names.plural', definition.spec.names.plural, old.spec.names.plural],
+    ['spec.group', now.group, before.group],
+    ['spec.names.plural', now.names?.plural, before.names?.plural],
   ];
   // Objects are stored by then.
   if (isConditionTrue(old.status?.conditions, 'Established'))
-    pairs.push(
-      ['spec.scope', definition.spec.scope, old.spec.scope],
-      ['spec.names.kind', definition.spec.names.kind, old.spec.names.kind],
-    );
+    pairs.push(['spec.scope', now.scope, before.scope], ['spec.names.kind', now.names?.kind, before.names?.kind]);
   return pairs
-    .filter(([, value, before]) => !equalJson(value, before))
+    .filter(([, value, oldValue]) => !equalJson(value, oldValue))
     .map(([field, value]) => fieldInvalid(field, value, immutableMessage));
 }
 
-function storedVersionErrors({ spec, status }: CustomResourceDefinition): FieldError[] {
-  const names = (spec.versions ?? []).map(({ name }) => name);
-  return (status?.storedVersions ?? []).flatMap((version, i) =>
+function storedVersionErrors(definition: CustomResourceDefinition): FieldError[] {
+  const names = (specOf(definition).versions ?? []).map(({ name }) => name);
+  return (definition.status?.storedVersions ?? []).flatMap((version, i) =>
     names.includes(version)
       ? []
       : [
