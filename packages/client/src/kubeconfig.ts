@@ -101,9 +101,12 @@ export async function loadKubeconfig(
   };
 }
 
-/** JSON is YAML too, and most of what components are given: the parser of the rest is loaded only when it is needed. */
+/** JSON is YAML too, and what most components are given: the parser of the rest is loaded only when it is needed. */
 async function parseYaml(text: string): Promise<unknown> {
-  if (text.startsWith('{')) return JSON.parse(text) as unknown;
-  const { parse } = await import('yaml');
-  return parse(text) as unknown;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    const { parse } = await import('yaml');
+    return parse(text) as unknown;
+  }
 }

@@ -157,6 +157,20 @@ contexts:
     tls: {},
     bearerToken: 'abc',
   });
+  const entries = {
+    clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:8080' } }],
+    users: [{ name: 'u', user: { token: 'abc' } }],
+    contexts: [{ name: 'one', context: { cluster: 'c', user: 'u' } }],
+  };
+  for (const text of [
+    JSON.stringify({ ...entries, 'current-context': 'one' }),
+    `{clusters: [{name: c, cluster: {server: 'http://127.0.0.1:8080'}}], users: [{name: u, user: {token: abc}}],
+      contexts: [{name: one, context: {cluster: c, user: u}}], current-context: one}`,
+  ]) {
+    const braces = join(folder, 'braces');
+    await writeFile(braces, text);
+    t.match(await loadKubeconfig(braces), { server: 'http://127.0.0.1:8080', bearerToken: 'abc' }, text.slice(0, 12));
+  }
   for (const [context, message] of [
     ['three', /plugins are not supported/u],
     ['four', /a key its certificate/u],
