@@ -48,6 +48,8 @@ async function startComponent(
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(async () => await stop(child));
+  // Should the test file itself fail to start, no teardown runs.
+  process.once('exit', () => child.kill('SIGKILL'));
   return await new Promise((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`${name} ended with ${code}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {

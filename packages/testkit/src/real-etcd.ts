@@ -50,6 +50,10 @@ export async function startRealEtcd(options: {
   };
   const argv = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   const child = spawn('etcd', [...argv, ...(options.args ?? [])], { stdio: 'ignore' });
+  // Should the test end without disposal, as by an error outside of its tests, nothing is left behind.
+  const endWithParent = (): boolean => child.kill('SIGKILL');
+  process.once('exit', endWithParent);
+  child.once('exit', () => process.off('exit', endWithParent));
   let failure: Error | undefined;
   child.once('error', (error) => {
     failure = new Error('etcd is missing: install etcd-server', { cause: error });
