@@ -30,7 +30,7 @@ import type { ContainerStatus, RuntimeService } from '../src/runtime/runtime-ser
 import { RuntimeError } from '../src/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubelet-parts-'));
-t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
 
 function containerStatus(change: Partial<ContainerStatus> = {}): ContainerStatus {
   return {

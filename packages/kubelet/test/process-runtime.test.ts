@@ -21,7 +21,7 @@ import { ProcessRuntime } from '../src/runtime/process/process-runtime.ts';
 import type { ContainerConfig, ContainerEvent, PodSandboxConfig } from '../src/runtime/runtime-service.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubelet-runtime-'));
-t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
 
 const PATH = '/usr/local/bin:/usr/bin:/bin';
 

@@ -79,7 +79,8 @@ t.teardown(async () => {
   await app.close();
   await runtime.removePodSandbox(sandboxId);
   await runtime[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true, force: true });
+  // The shims of killed containers may still write their last files.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
 });
 
 interface Client {

@@ -162,7 +162,8 @@ export class ProcessContainer implements Disposable {
     if (this.isRunning) this.#killAll();
     if (this.#started !== undefined && !this.#logEnded) while (this.#pump.pump() === 'more');
     this[Symbol.dispose]();
-    rmSync(this.folder, { recursive: true, force: true });
+    // The shim of a killed program may still write its last files.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 5 });
   }
 
   reopenLog(): void {
