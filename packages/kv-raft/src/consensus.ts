@@ -23,6 +23,29 @@ export interface MemberInfo {
   readonly isLearner: boolean;
 }
 
+/** A change of the cluster's members, one member at a time. */
+export type MembershipChange =
+  /** The cluster gives the new member its id. */
+  | { readonly type: 'add'; readonly peerUrls: readonly string[]; readonly isLearner: boolean }
+  /** A learner gets a vote. */
+  | { readonly type: 'promote'; readonly id: bigint }
+  | { readonly type: 'update'; readonly id: bigint; readonly peerUrls: readonly string[] }
+  | { readonly type: 'remove'; readonly id: bigint };
+
+/** Why a change of the members was refused: nothing has changed. */
+export type MembershipErrorCode =
+  | 'member-exists'
+  | 'peer-urls-exist'
+  | 'member-not-found'
+  | 'not-learner'
+  /** Its log is too far behind the leader's. */
+  | 'learner-not-ready'
+  | 'too-many-learners'
+  /** Without enough members that have ever started the new majority could not be reached. */
+  | 'not-enough-started'
+  /** Members are down, or have not been connected for long enough. */
+  | 'unhealthy';
+
 /** Why a proposal or read could not be answered. A `timeout`'s or `leader-lost`'s fate is unknown: never retry it. */
 export type ConsensusErrorCode = 'no-leader' | 'leader-lost' | 'timeout' | 'too-many-requests' | 'stopped' | 'storage';
 
@@ -58,9 +81,15 @@ export interface Consensus<R> extends AsyncDisposable {
   readIndex(options: { readonly signal: AbortSignal }): Promise<void>;
   /** Hands the leadership, which this member must have, to `transferee`; resolves when that one leads. @throws ConsensusError timeout */
   transferLeader(transferee: bigint, options: { readonly signal: AbortSignal }): Promise<void>;
+  /**
+   * Changes the members, from a follower too, and resolves when the change is applied here: with the member as it is then, or
+   * as it was before it was removed. One change is made at a time; others wait for it.
+   * @throws MembershipError when it is refused, ConsensusError by code
+   */
+  changeMembership(change: MembershipChange, options: { readonly signal: AbortSignal }): Promise<MemberInfo>;
   status(): ConsensusStatus;
   readonly isLeader: boolean;
-  /** Rejects when the member cannot go on (disk failed, log corrupt). */
+  /** Rejects when the member cannot go on (disk failed, log corrupt), or with MemberRemovedError when it was removed. */
   readonly failed: Promise<never>;
 }
 
@@ -71,5 +100,24 @@ export class ConsensusError extends Error {
   constructor(code: ConsensusErrorCode, options?: ErrorOptions) {
     super(`consensus: ${code}`, options);
     this.code = code;
+  }
+}
+
+export class MembershipError extends Error {
+  override readonly name = 'MembershipError';
+  readonly code: MembershipErrorCode;
+
+  constructor(code: MembershipErrorCode) {
+    super(`membership: ${code}`);
+    this.code = code;
+  }
+}
+
+/** This member is none any more. Its data dir is of no use: a removed member's id never comes back. */
+export class MemberRemovedError extends Error {
+  override readonly name = 'MemberRemovedError';
+
+  constructor() {
+    super('the member has been permanently removed from the cluster');
   }
 }

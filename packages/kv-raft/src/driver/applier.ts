@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Logger } from '@naru/component';
-import type { CommandEntry, StateMachine } from '../consensus.ts';
+import { MembershipError, type CommandEntry, type StateMachine } from '../consensus.ts';
 import { decodeConfChange } from '../raft/conf-change.ts';
 import type { Entry, SnapshotMetadata } from '../raft/message.ts';
 import type { Raft } from '../raft/raft.ts';
@@ -8,7 +8,7 @@ import { decodeSnapshot } from '../snapshot/snapshot-file.ts';
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
-import { decodeEnvelope, type RequestId } from './envelope.ts';
+import { decodeEnvelope, type PeerUrlsUpdate, type RequestId } from './envelope.ts';
 import { decodeConfChangeContext, type Membership } from './membership.ts';
 import type { PendingProposals } from './proposals.ts';
 
@@ -70,6 +70,8 @@ export class Applier<R> {
       if (envelope.type === 'attributes') {
         this.#options.membership.applyAttributes(envelope.attributes);
         proposals.resolve(envelope.id, undefined as R);
+      } else if (envelope.type === 'peer-urls') {
+        this.#applyPeerUrls(envelope.id, envelope.update);
       } else {
         commands.push({ index: entry.index, term: entry.term, data: envelope.command });
         ids.push(envelope.id);
@@ -89,14 +91,31 @@ export class Applier<R> {
     const { raft, membership, proposals, logger } = this.#options;
     const change = decodeConfChange(entry.data);
     const context = decodeConfChangeContext(change.context);
-    const outcome = raft.applyConfChange(change);
-    if (outcome.ok) {
-      membership.applyConfChange(change, context);
-      this.#options.membershipChanged();
-    } else {
-      logger.warn({ index: entry.index, reason: outcome.reason }, 'configuration change skipped');
+    // Checked here and not only where it was proposed: another change may have come in between.
+    let code = membership.refusal(change, context);
+    if (code === undefined) {
+      const outcome = raft.applyConfChange(change);
+      if (outcome.ok) membership.applyConfChange(change, context);
+      else code = 'not-enough-started';
     }
-    if (context !== undefined) proposals.resolve(context.id, undefined as R);
+    if (code === undefined) {
+      if (context !== undefined) proposals.resolve(context.id, undefined as R);
+      this.#options.membershipChanged();
+      return;
+    }
+    logger.warn({ index: entry.index, reason: code }, 'configuration change skipped');
+    if (context !== undefined) proposals.fail(context.id, new MembershipError(code));
+  }
+
+  #applyPeerUrls(id: RequestId, update: PeerUrlsUpdate): void {
+    const { membership, proposals } = this.#options;
+    const code = membership.applyPeerUrls(update);
+    if (code !== undefined) {
+      proposals.fail(id, new MembershipError(code));
+      return;
+    }
+    this.#options.membershipChanged();
+    proposals.resolve(id, undefined as R);
   }
 
   #maybeSnapshot(applied: number): void {

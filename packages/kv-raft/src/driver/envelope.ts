@@ -14,18 +14,27 @@ export interface MemberAttributes {
   readonly clientUrls: readonly string[];
 }
 
+/** Where a member listens for the others from now on. */
+export interface PeerUrlsUpdate {
+  readonly id: bigint;
+  readonly peerUrls: readonly string[];
+}
+
 export type Envelope =
   | { readonly type: 'command'; readonly id: RequestId; readonly command: Buffer }
-  | { readonly type: 'attributes'; readonly id: RequestId; readonly attributes: MemberAttributes };
+  | { readonly type: 'attributes'; readonly id: RequestId; readonly attributes: MemberAttributes }
+  | { readonly type: 'peer-urls'; readonly id: RequestId; readonly update: PeerUrlsUpdate };
 
 /*
  * entry-data  := kind:u8 instance:u64 request:u64 body       all big-endian
  * body        := command                                     kind 1: the state machine's
  *              | member:u64 text(name) count:u32 text(url)*  kind 2: client URLs
+ *              | member:u64 count:u32 text(url)*             kind 3: peer URLs
  * text        := length:u32 utf-8
  */
 const KIND_COMMAND = 1;
 const KIND_ATTRIBUTES = 2;
+const KIND_PEER_URLS = 3;
 const HEAD_BYTES = 17;
 
 function writeHead(writer: ByteWriter, kind: number, id: RequestId): ByteWriter {
@@ -45,6 +54,12 @@ export function encodeAttributes(id: RequestId, attributes: MemberAttributes): U
   return writer.view();
 }
 
+export function encodePeerUrls(id: RequestId, update: PeerUrlsUpdate): Uint8Array {
+  const writer = writeHead(new ByteWriter(), KIND_PEER_URLS, id).u64(update.id).u32(update.peerUrls.length);
+  for (const url of update.peerUrls) writer.text(url);
+  return writer.view();
+}
+
 /** @throws DecodeError */
 export function decodeEnvelope(data: Uint8Array): Envelope {
   const reader = new ByteReader(data);
@@ -57,6 +72,11 @@ export function decodeEnvelope(data: Uint8Array): Envelope {
       const [member, name] = [reader.u64(), reader.text()];
       const clientUrls = Array.from({ length: reader.count(4) }, () => reader.text());
       return { type: 'attributes', id, attributes: { id: member, name, clientUrls } };
+    }
+    case KIND_PEER_URLS: {
+      const member = reader.u64();
+      const peerUrls = Array.from({ length: reader.count(4) }, () => reader.text());
+      return { type: 'peer-urls', id, update: { id: member, peerUrls } };
     }
     default:
       throw new DecodeError('unknown kind of entry');

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import type { Cancel, Clock, Logger } from '@naru/component';
-import { ConsensusError, type Consensus, type ConsensusStatus, type StateMachine } from '../consensus.ts';
+import {
+  ConsensusError,
+  MemberRemovedError,
+  MembershipError,
+  type Consensus,
+  type ConsensusStatus,
+  type MemberInfo,
+  type MembershipChange,
+  type StateMachine,
+} from '../consensus.ts';
 import type { Transport } from '../peer/transport.ts';
 import { NONE, type Message, type MsgSnap } from '../raft/message.ts';
 import type { Raft, Ready } from '../raft/raft.ts';
@@ -9,9 +18,10 @@ import type { SnapshotMark } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import { Applier } from './applier.ts';
 import { encodeAttributes, encodeCommand } from './envelope.ts';
-import type { Membership } from './membership.ts';
+import { proposalOf, type Membership } from './membership.ts';
 import { PendingReads } from './pending-reads.ts';
-import { PendingProposals } from './proposals.ts';
+import { ConfChangePendingError, PendingProposals } from './proposals.ts';
+import { checkReconfiguration } from './reconfiguration.ts';
 
 /** Where time, chance and the event loop come in. */
 export interface MemberPorts {
@@ -42,10 +52,15 @@ export interface MemberOptions<R> {
   readonly snapshotCount: number;
   /** Entries that are kept behind a snapshot for members that lag a little. */
   readonly snapshotCatchUpEntries: number;
+  /** Refuse changes of the members that would endanger the quorum. */
+  readonly strictReconfigCheck: boolean;
   readonly logger: Logger;
   /** Released last. */
   readonly lock: AsyncDisposable;
 }
+
+/** Election timeouts that a removed member stays for: the others may need its vote to learn that it is removed. */
+const REMOVED_STAY_ELECTIONS = 2;
 
 /**
  * One member's consensus: drives the core with time, messages and proposals, and carries out what it says: persist, then
@@ -66,6 +81,7 @@ export class Member<R> implements Consensus<R> {
   #leader = { leaderId: NONE, term: 0, leading: false };
   #receivingSnapshot = false;
   #stopped: Promise<void> | undefined;
+  #removalNoted = false;
   #leaderChange = Promise.withResolvers<void>();
 
   constructor(options: MemberOptions<R>) {
@@ -83,7 +99,7 @@ export class Member<R> implements Consensus<R> {
     this.#applier = new Applier({
       ...options,
       proposals: this.#proposals,
-      membershipChanged: () => this.#setPeers(),
+      membershipChanged: () => this.#membershipChanged(),
       wake: () => this.#wake(),
       fail: (error) => this.#failWith(error),
     });
@@ -103,8 +119,9 @@ export class Member<R> implements Consensus<R> {
       },
       snapshot: (message, content) => this.#receiveSnapshot(message, content),
       isRemoved: (id) => this.#options.membership.isRemoved(id),
+      removed: () => this.#removed(),
     });
-    this.#setPeers();
+    this.#membershipChanged();
     this.#tickLater();
     // A cluster of one need not wait for its own election timeout.
     if (this.#raft.memberIds.length === 1) this.#raft.campaign();
@@ -146,6 +163,35 @@ export class Member<R> implements Consensus<R> {
     const result = this.#reads.add(options.signal);
     this.#wake();
     return result;
+  }
+
+  async changeMembership(change: MembershipChange, options: { readonly signal: AbortSignal }): Promise<MemberInfo> {
+    const { memberId, membership, transport, ports, strictReconfigCheck, tickMs } = this.#options;
+    const { members } = membership;
+    const activeSince = transport.activeSince.bind(transport);
+    const view = { self: memberId, members, activeSince, now: ports.clock.monotonic() };
+    const code = strictReconfigCheck ? checkReconfiguration(change, view) : undefined;
+    if (code !== undefined) throw new MembershipError(code);
+    const { id, type, encode } = proposalOf(change, ports.random);
+    const before = membership.get(id);
+    // Who leaves and leads would leave the others without a leader.
+    if (change.type === 'remove' && id === memberId) await this.handOver();
+    for (;;) {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) throw refusal;
+      try {
+        const changed = this.#proposals.add(type, encode, options.signal);
+        this.#wake();
+        await changed;
+        const member = membership.get(id) ?? before;
+        assert(member !== undefined, 'a member that was changed is known');
+        return member;
+      } catch (error) {
+        if (!(error instanceof ConfChangePendingError)) throw error;
+        if (options.signal.aborted) throw new ConsensusError('timeout', { cause: options.signal.reason });
+        await ports.clock.sleep(tickMs);
+      }
+    }
   }
 
   /** Hands the leadership to `transferee`; resolves when another member leads. */
@@ -239,9 +285,7 @@ export class Member<R> implements Consensus<R> {
     this.#applier.apply(ready.committedEntries);
     const { appliedIndex } = this.#raft;
     for (const readState of ready.readStates) this.#reads.answered(readState, appliedIndex);
-    // A leader that hands over takes nothing in, as if there were none: the caller may try again.
-    for (const { context, reason } of ready.rejectedProposals)
-      this.#proposals.rejectContext(context, reason === 'too-many-requests' ? 'too-many-requests' : 'no-leader');
+    for (const { context, reason } of ready.rejectedProposals) this.#proposals.rejectContext(context, reason);
     this.#noteLeader(ready);
   }
 
@@ -335,9 +379,18 @@ export class Member<R> implements Consensus<R> {
     this.#wake();
   }
 
-  #setPeers(): void {
+  #membershipChanged(): void {
     const { membership, memberId, transport } = this.#options;
     transport.setPeers(membership.members.filter(({ id }) => id !== memberId));
+    if (membership.isRemoved(memberId)) this.#removed();
+  }
+
+  #removed(): void {
+    const { ports, tickMs, electionTicks, logger } = this.#options;
+    if (this.#removalNoted || this.#isStopped) return;
+    this.#removalNoted = true;
+    logger.warn('this member was removed from the cluster, and will stop');
+    ports.clock.after(REMOVED_STAY_ELECTIONS * electionTicks * tickMs, () => this.#failWith(new MemberRemovedError()));
   }
 
   /** Tells the others this member's name and client URLs; they know its peer URLs only. */
@@ -369,7 +422,8 @@ export class Member<R> implements Consensus<R> {
     if (this.#isStopped) return;
     assert(error !== undefined, 'a failure has a reason');
     this.#failure = error instanceof Error ? error : new Error('member failed', { cause: error });
-    this.#options.logger.fatal({ err: error }, 'member failed');
+    if (error instanceof MemberRemovedError) this.#options.logger.warn(error.message);
+    else this.#options.logger.fatal({ err: error }, 'member failed');
     this.#cancelTick?.();
     this.#stop.abort();
     this.#proposals.rejectAll('storage', error);

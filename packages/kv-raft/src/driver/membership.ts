@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import type { MemberInfo } from '../consensus.ts';
-import type { ConfChange } from '../raft/conf-change.ts';
-import type { MemberAttributes, RequestId } from './envelope.ts';
+import type { MemberInfo, MembershipChange, MembershipErrorCode } from '../consensus.ts';
+import { encodeConfChange, type ConfChange, type ConfChangeSingle } from '../raft/conf-change.ts';
+import type { EntryType } from '../raft/message.ts';
+import { encodePeerUrls, type MemberAttributes, type PeerUrlsUpdate, type RequestId } from './envelope.ts';
+
+/** Learners that a cluster may have: each costs the leader as much as a voter. As etcd has it. */
+export const LEARNERS_MAX = 1;
 
 /** A member as `--initial-cluster` has it. */
 export interface InitialMember {
@@ -69,6 +73,29 @@ export function decodeConfChangeContext(bytes: Uint8Array): ConfChangeContext | 
   return { id, member: reader.remaining > 0 ? readMember(reader) : undefined };
 }
 
+/** How a change of the members goes into the log, and the id of the member that it is about. */
+export function proposalOf(
+  change: MembershipChange,
+  random: () => number,
+): { readonly id: bigint; readonly type: EntryType; readonly encode: (id: RequestId) => Uint8Array } {
+  if (change.type === 'update') {
+    const { id, peerUrls } = change;
+    return { id, type: 'normal', encode: (request) => encodePeerUrls(request, { id, peerUrls }) };
+  }
+  // Not the URLs alone make the id: those of a removed member may come back, its id may not.
+  const id = change.type === 'add' ? memberIdOf(change.peerUrls, `${random()}/${random()}`) : change.id;
+  const added =
+    change.type === 'add'
+      ? { id, name: '', peerUrls: change.peerUrls, clientUrls: [], isLearner: change.isLearner }
+      : undefined;
+  const type = change.type === 'remove' ? 'remove' : added?.isLearner === true ? 'add-learner' : 'add-voter';
+  const encode = (request: RequestId): Uint8Array => {
+    const context = encodeConfChangeContext({ id: request, member: added });
+    return encodeConfChange({ transition: 'auto', changes: [{ type, id }], context });
+  };
+  return { id, type: 'conf-change', encode };
+}
+
 /** The members by what the log says of them: replicated state, like the state machine's, and part of every snapshot. */
 export class Membership {
   readonly #members = new Map<bigint, MemberInfo>();
@@ -88,6 +115,42 @@ export class Membership {
 
   isRemoved(id: bigint): boolean {
     return this.#removed.has(id);
+  }
+
+  /** Why `change` is not made. Every member says the same, as it depends on the log only. */
+  refusal(change: ConfChange, context: ConfChangeContext | undefined): MembershipErrorCode | undefined {
+    for (const single of change.changes) {
+      const code = this.#refusalOf(single, context?.member?.id === single.id ? context.member : undefined);
+      if (code !== undefined) return code;
+    }
+    return undefined;
+  }
+
+  #refusalOf({ type, id }: ConfChangeSingle, added: MemberInfo | undefined): MembershipErrorCode | undefined {
+    const known = this.#members.get(id);
+    if (this.#removed.has(id)) return 'member-not-found';
+    if (added === undefined) {
+      if (known === undefined) return 'member-not-found';
+      return type === 'add-voter' && !known.isLearner ? 'not-learner' : undefined;
+    }
+    if (known !== undefined) return 'member-exists';
+    if (this.#isTaken(added.peerUrls)) return 'peer-urls-exist';
+    const learners = this.members.filter(({ isLearner }) => isLearner).length;
+    return type === 'add-learner' && learners >= LEARNERS_MAX ? 'too-many-learners' : undefined;
+  }
+
+  #isTaken(urls: readonly string[], by?: bigint): boolean {
+    return this.members.some(({ id, peerUrls }) => id !== by && peerUrls.some((url) => urls.includes(url)));
+  }
+
+  /** Changes where a member listens for the others. @returns why not */
+  applyPeerUrls({ id, peerUrls }: PeerUrlsUpdate): MembershipErrorCode | undefined {
+    const member = this.#members.get(id);
+    if (member === undefined) return 'member-not-found';
+    if (this.#isTaken(peerUrls, id)) return 'peer-urls-exist';
+    this.#sorted = undefined;
+    this.#members.set(id, { ...member, peerUrls });
+    return undefined;
   }
 
   applyConfChange(change: ConfChange, context: ConfChangeContext | undefined): void {

@@ -31,6 +31,8 @@ export interface OpenMemberOptions<R> {
   readonly snapshotCount?: number;
   /** Entries kept behind a snapshot for members that lag a little; default 5000. */
   readonly snapshotCatchUpEntries?: number;
+  /** Upstream's `--strict-reconfig-check`; default true. */
+  readonly strictReconfigCheck?: boolean;
   /** Default 64 MiB. */
   readonly walSegmentBytes?: number;
   /** Empty; it is filled from snapshot and log. */
@@ -113,6 +115,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
     electionTicks,
     snapshotCount: options.snapshotCount ?? 100_000,
     snapshotCatchUpEntries: options.snapshotCatchUpEntries ?? 5000,
+    strictReconfigCheck: options.strictReconfigCheck ?? true,
     logger: options.logger,
     lock,
   });

@@ -1,5 +1,5 @@
-import { ConsensusError, type ConsensusErrorCode } from '../consensus.ts';
-import type { Proposal } from '../raft/message.ts';
+import { ConsensusError, MembershipError, type ConsensusErrorCode } from '../consensus.ts';
+import type { DropReason, Proposal } from '../raft/message.ts';
 import type { ProposeOutcome } from '../raft/proposals.ts';
 import type { RequestId } from './envelope.ts';
 
@@ -9,11 +9,33 @@ export const PROPOSALS_QUEUED_BYTES_MAX = 64 << 20;
 /** Bytes that go into the core at once. */
 const BATCH_BYTES_MAX = 1 << 20;
 
+/** Another change of the configuration is on its way: this one was not taken, and may be proposed again. */
+export class ConfChangePendingError extends Error {
+  override readonly name = 'ConfChangePendingError';
+}
+
+function dropError(reason: DropReason): Error {
+  switch (reason) {
+    case 'no-leader':
+    // A leader that hands over takes nothing in, as if there were none: the caller may try again.
+    case 'transferring':
+      return new ConsensusError('no-leader');
+    case 'too-many-requests':
+      return new ConsensusError('too-many-requests');
+    case 'conf-change-pending':
+      return new ConfChangePendingError();
+    case 'learner-not-ready':
+      return new MembershipError('learner-not-ready');
+    default:
+      return reason satisfies never;
+  }
+}
+
 interface Pending<R> {
   readonly request: number;
   readonly proposal: Proposal;
   readonly resolve: (result: R) => void;
-  readonly reject: (error: ConsensusError) => void;
+  readonly reject: (error: Error) => void;
   readonly signal: AbortSignal;
   readonly onAbort: () => void;
   /** The MsgProp that it went with, once it was given to the core. */
@@ -77,7 +99,7 @@ export class PendingProposals<R> {
       for (const pending of batch) {
         this.#queuedBytes -= pending.proposal.data.length;
         pending.context = context;
-        if (outcome.outcome === 'dropped') this.#reject(pending, 'too-many-requests');
+        if (outcome.outcome === 'dropped') this.#rejectWith(pending, dropError(outcome.reason));
       }
     }
   }
@@ -102,15 +124,17 @@ export class PendingProposals<R> {
     pending?.resolve(result);
   }
 
-  fail(id: RequestId, code: ConsensusErrorCode, cause?: unknown): void {
+  /** The entry of `id` was refused when it was to be applied. */
+  fail(id: RequestId, error: Error): void {
     if (id.instance !== this.instance) return;
     const pending = this.#pending.get(id.request);
-    if (pending !== undefined) this.#reject(pending, code, cause);
+    if (pending !== undefined) this.#rejectWith(pending, error);
   }
 
   /** The leader did not take the MsgProp of `context`, or it was never sent. */
-  rejectContext(context: number, code: ConsensusErrorCode): void {
-    for (const pending of this.#pending.values()) if (pending.context === context) this.#reject(pending, code);
+  rejectContext(context: number, reason: DropReason): void {
+    for (const pending of this.#pending.values())
+      if (pending.context === context) this.#rejectWith(pending, dropError(reason));
   }
 
   /** The leader that had them is gone: whether they are committed is not known. What is queued waits for the next leader. */
@@ -137,8 +161,12 @@ export class PendingProposals<R> {
   }
 
   #reject(pending: Pending<R>, code: ConsensusErrorCode, cause?: unknown): void {
+    this.#rejectWith(pending, new ConsensusError(code, cause === undefined ? {} : { cause }));
+  }
+
+  #rejectWith(pending: Pending<R>, error: Error): void {
     this.#remove(pending.request);
-    pending.reject(new ConsensusError(code, cause === undefined ? {} : { cause }));
+    pending.reject(error);
   }
 
   #remove(request: number): Pending<R> | undefined {

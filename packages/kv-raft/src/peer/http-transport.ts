@@ -15,6 +15,8 @@ export interface HttpTransportOptions {
   readonly ids: WalMetadata;
   /** Upstream's `--listen-peer-urls`. */
   readonly listenUrls: readonly string[];
+  /** Where the others reach this member, as it tells them; default `listenUrls`. */
+  readonly advertiseUrls?: readonly string[];
   readonly tls?: PeerTls;
   /** Upstream's `--peer-client-cert-auth`. */
   readonly clientCertAuth?: boolean;
@@ -23,11 +25,16 @@ export interface HttpTransportOptions {
   readonly random?: () => number;
 }
 
+/** Members that may be answered without being among the peers. */
+const REMOTES_MAX = 16;
+
 /** The members' network: HTTP streams, with mutual TLS where the URLs say https. */
 export class HttpTransport implements Transport {
   readonly #options: HttpTransportOptions;
   readonly #streams = new Map<bigint, { readonly urls: string; readonly stream: PeerStream }>();
   #peers = new Map<bigint, Peer>();
+  /** Who has connected, but is not among the peers yet. */
+  readonly #remotes = new Map<bigint, Peer>();
   #server: PeerServer | undefined;
   #handlers: TransportHandlers | undefined;
   #ports: readonly number[] = [];
@@ -45,27 +52,60 @@ export class HttpTransport implements Transport {
     this.#handlers = handlers;
     const { ids, listenUrls, tls = {}, clientCertAuth = false, logger } = this.#options;
     const { isRemoved } = handlers;
-    this.#server = new PeerServer({ ids, listenUrls, tls, clientCertAuth, logger, isRemoved }, handlers);
+    const onConnected = this.#connected.bind(this);
+    const options = { ids, listenUrls, tls, clientCertAuth, logger, isRemoved, onConnected };
+    this.#server = new PeerServer(options, handlers);
     this.#ports = await this.#server.start();
   }
 
   setPeers(peers: readonly Peer[]): void {
     this.#peers = new Map(peers.map((peer) => [peer.id, peer]));
+    for (const id of this.#remotes.keys())
+      if (this.#peers.has(id) || this.#handlers?.isRemoved(id) === true) this.#remotes.delete(id);
     for (const [id, { urls, stream }] of this.#streams) {
-      if (this.#peers.get(id)?.peerUrls.join() === urls) continue;
-      stream.close();
+      const peer = this.#peerOf(id);
+      if (peer?.peerUrls.join() === urls) continue;
+      if (peer === undefined) stream.finish();
+      else stream.close();
       this.#streams.delete(id);
     }
-    for (const { id, peerUrls } of peers) {
-      if (this.#streams.has(id) || peerUrls.length === 0) continue;
-      this.#streams.set(id, { urls: peerUrls.join(), stream: this.#open(id, peerUrls) });
-    }
+    for (const peer of peers) this.#openTo(peer);
+    this.#server?.dropRemoved();
+  }
+
+  #peerOf(id: bigint): Peer | undefined {
+    return this.#peers.get(id) ?? this.#remotes.get(id);
+  }
+
+  #openTo({ id, peerUrls }: Peer): void {
+    if (this.#streams.has(id) || peerUrls.length === 0) return;
+    this.#streams.set(id, { urls: peerUrls.join(), stream: this.#open(id, peerUrls) });
+  }
+
+  #connected(id: bigint, urls: readonly string[]): void {
+    if (this.#peers.has(id) || this.#remotes.size >= REMOTES_MAX || !urls.every(isHttpUrl)) return;
+    const known = this.#remotes.get(id);
+    if (known?.peerUrls.join() === urls.join()) return;
+    this.#remotes.set(id, { id, peerUrls: urls });
+    this.#streams.get(id)?.stream.close();
+    this.#streams.delete(id);
+    this.#openTo({ id, peerUrls: urls });
+  }
+
+  activeSince(id: bigint): number | undefined {
+    return this.#streams.get(id)?.stream.openSince;
   }
 
   #open(peerId: bigint, urls: readonly string[]): PeerStream {
     const { ids, tls = {}, logger, clock = systemClock, random = Math.random } = this.#options;
     const onUnreachable = (): void => this.#handlers?.unreachable(peerId);
-    return new PeerStream({ ids, peerId, urls, tls, clock, random, logger, onUnreachable });
+    const onRemoved = (): void => this.#handlers?.removed();
+    const ownUrls = this.#ownUrls;
+    return new PeerStream({ ids, peerId, urls, tls, ownUrls, clock, random, logger, onUnreachable, onRemoved });
+  }
+
+  get #ownUrls(): readonly string[] {
+    return this.#options.advertiseUrls ?? this.#options.listenUrls;
   }
 
   send(messages: readonly Message[]): readonly Message[] {
@@ -91,9 +131,9 @@ export class HttpTransport implements Transport {
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
     const { ids, tls = {} } = this.#options;
-    const url = this.#peers.get(message.to)?.peerUrls[0];
+    const url = this.#peerOf(message.to)?.peerUrls[0];
     if (url === undefined) throw new Error('no address of the member is known');
-    const request = openRequest({ ids, peerId: message.to, tls }, url, SNAPSHOT_PATH);
+    const request = openRequest({ ids, peerId: message.to, tls, ownUrls: this.#ownUrls }, url, SNAPSHOT_PATH);
     const responded = once(request, 'response', options) as Promise<[IncomingMessage]>;
     // The receiver may answer before it has read everything: then its answer counts, not the broken pipe.
     const sent = pipeline(snapshotBody(message, content), request, options);
@@ -114,6 +154,10 @@ export class HttpTransport implements Transport {
     this.#streams.clear();
     await this.#server?.[Symbol.asyncDispose]();
   }
+}
+
+function isHttpUrl(url: string): boolean {
+  return /^https?:/u.test(url) && URL.canParse(url);
 }
 
 async function* snapshotBody(message: MsgSnap, content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

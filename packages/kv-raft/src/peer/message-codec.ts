@@ -41,7 +41,7 @@ const kinds = [
 ] as const satisfies readonly MessageType[];
 const kindOf = Object.fromEntries(kinds.map((kind, i) => [kind, i])) as Record<MessageType, number>;
 const entryTypes = ['normal', 'conf-change'] as const satisfies readonly EntryType[];
-const reasons = ['no-leader', 'transferring', 'too-many-requests', 'conf-change-pending'] as const;
+const reasons = ['no-leader', 'transferring', 'too-many-requests', 'conf-change-pending', 'learner-not-ready'] as const;
 const ENTRY_BYTES_MIN = 13;
 const PROPOSAL_BYTES_MIN = 5;
 

@@ -14,6 +14,8 @@ export const SNAPSHOT_PATH = '/raft/snapshot';
 export const CLUSTER_HEADER = 'x-etcd-cluster-id';
 export const FROM_HEADER = 'x-server-from';
 export const TO_HEADER = 'x-raft-to';
+/** The sender's peer URLs, comma-separated: the receiver may not know it yet, and has to answer. */
+export const PEER_URLS_HEADER = 'x-peerurls';
 
 /** A sender without anything to send asks for a sign of life this often. */
 export const KEEPALIVE_INTERVAL_MS = 1000;

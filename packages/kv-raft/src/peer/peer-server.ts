@@ -10,6 +10,7 @@ import {
   FROM_HEADER,
   idText,
   KEEPALIVE_TIMEOUT_MS,
+  PEER_URLS_HEADER,
   SNAPSHOT_PATH,
   STREAM_PATH,
   TO_HEADER,
@@ -26,6 +27,8 @@ export interface PeerServerOptions {
   readonly clientCertAuth: boolean;
   readonly logger: Logger;
   readonly isRemoved: (id: bigint) => boolean;
+  /** A member has connected, and says where it listens. */
+  readonly onConnected: (id: bigint, urls: readonly string[]) => void;
 }
 
 /** Takes in what other members send. */
@@ -86,6 +89,11 @@ export class PeerServer implements AsyncDisposable {
     await Promise.all(closed);
   }
 
+  /** Cuts off members that were removed: when they try again they are told so. */
+  dropRemoved(): void {
+    for (const [from, request] of this.#streams) if (this.#options.isRemoved(BigInt(`0x${from}`))) request.destroy();
+  }
+
   #handle(request: IncomingMessage, response: ServerResponse): void {
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
@@ -114,6 +122,8 @@ export class PeerServer implements AsyncDisposable {
     this.#streams.set(from, request);
     request.socket.setTimeout(KEEPALIVE_TIMEOUT_MS, () => request.destroy());
     response.writeHead(200, { 'content-type': 'application/octet-stream' }).flushHeaders();
+    const urls = request.headers[PEER_URLS_HEADER];
+    if (typeof urls === 'string') this.#options.onConnected(BigInt(`0x${from}`), urls.split(','));
     const decoder = new FrameDecoder();
     const end = (): void => {
       if (this.#streams.get(from) === request) this.#streams.delete(from);

@@ -11,6 +11,7 @@ import {
   idText,
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_TIMEOUT_MS,
+  PEER_URLS_HEADER,
   STREAM_PATH,
   TO_HEADER,
   type PeerTls,
@@ -26,16 +27,20 @@ export interface PeerStreamOptions {
   readonly peerId: bigint;
   readonly urls: readonly string[];
   readonly tls: PeerTls;
+  /** Where this member listens for the others. */
+  readonly ownUrls: readonly string[];
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
   /** The stream broke, or could not be made: what was sent may be lost. */
   readonly onUnreachable: () => void;
+  /** The peer says that this member was removed. */
+  readonly onRemoved: () => void;
 }
 
 /** Starts a request to a peer, whose body the caller writes. */
 export function openRequest(
-  options: Pick<PeerStreamOptions, 'ids' | 'peerId' | 'tls'>,
+  options: Pick<PeerStreamOptions, 'ids' | 'peerId' | 'tls' | 'ownUrls'>,
   url: string,
   path: string,
 ): http.ClientRequest {
@@ -45,6 +50,7 @@ export function openRequest(
     [CLUSTER_HEADER]: idText(options.ids.clusterId),
     [FROM_HEADER]: idText(options.ids.memberId),
     [TO_HEADER]: idText(options.peerId),
+    [PEER_URLS_HEADER]: options.ownUrls.join(),
   };
   // A connection of its own: nothing else may wait behind a body that does not end.
   const common = { method: 'POST', headers, agent: false } as const;
@@ -61,12 +67,18 @@ export class PeerStream {
   #failures = 0;
   #urlIndex = 0;
   #lastHeard = 0;
+  #openedAt: number | undefined;
   #cancelTimer: Cancel | undefined;
   #closed = false;
 
   constructor(options: PeerStreamOptions) {
     this.#options = options;
     this.#connect();
+  }
+
+  /** Since when the stream is open, in milliseconds of the clock; undefined: it is not. */
+  get openSince(): number | undefined {
+    return this.#isOpen ? this.#openedAt : undefined;
   }
 
   /** Bytes that wait to be sent. */
@@ -91,6 +103,20 @@ export class PeerStream {
     this.#request?.destroy();
   }
 
+  /** Sends what is queued, then closes: what a removed member is told last is that it is removed. */
+  finish(): void {
+    const request = this.#request;
+    if (!this.#isOpen || request === undefined) {
+      this.close();
+      return;
+    }
+    this.#closed = true;
+    this.#isOpen = false;
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#options.clock.after(KEEPALIVE_TIMEOUT_MS, () => request.destroy());
+    request.end();
+  }
+
   #connect(): void {
     const { clock, peerId, logger, urls } = this.#options;
     const url = urls[this.#urlIndex++ % urls.length];
@@ -113,11 +139,13 @@ export class PeerStream {
       if (response.statusCode !== 200) {
         response.resume();
         request.destroy(new Error(`peer answered ${response.statusCode}`));
+        if (response.statusCode === 410) this.#options.onRemoved();
         return;
       }
       this.#isOpen = true;
       this.#failures = 0;
       this.#lastHeard = clock.monotonic();
+      this.#openedAt = this.#lastHeard;
       logger.info({ peer: idText(peerId), url }, 'peer stream open');
       response.on('data', () => {
         this.#lastHeard = clock.monotonic();
@@ -147,7 +175,10 @@ export class PeerStream {
     this.#isOpen = false;
     this.#request?.destroy();
     this.#request = undefined;
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.#cancelTimer?.();
+      return;
+    }
     const { clock, random, peerId, logger, onUnreachable } = this.#options;
     // The first of a row of failures is news, the others are the same.
     const log = this.#failures === 0 ? logger.warn.bind(logger) : logger.debug.bind(logger);

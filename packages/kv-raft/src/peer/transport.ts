@@ -15,16 +15,21 @@ export interface TransportHandlers {
   snapshot(message: MsgSnap, content: AsyncIterable<Uint8Array>): Promise<void>;
   /** A member that was removed: nothing is taken from it. */
   readonly isRemoved: (id: bigint) => boolean;
+  /** Another member says that this one was removed. */
+  removed(): void;
 }
 
 /**
  * Carries messages between members. It may lose them, and then says so where it knows; it keeps the order between two
- * members and never delivers one twice.
+ * members and never delivers one twice. Who sends a message can be answered even when it is not among the peers yet: a
+ * member that joins, or was away for long, learns of some members only by what they send.
  */
 export interface Transport extends AsyncDisposable {
   start(handlers: TransportHandlers): Promise<void>;
-  /** The members there are, without this one. */
+  /** The members there are, without this one. What was sent before to one that is gone still goes out. */
   setPeers(peers: readonly Peer[]): void;
+  /** Since when the member can be reached, in monotonic milliseconds of the member's clock; undefined: it cannot. */
+  activeSince(id: bigint): number | undefined;
   /** Never waits: what a peer's queue cannot hold is dropped and returned. */
   send(messages: readonly Message[]): readonly Message[];
   /** Resolves when the member has taken the snapshot in. */

@@ -152,7 +152,13 @@ export type Message =
 export type MessageType = Message['type'];
 
 /** Why a proposal was not taken: nobody has it, so it may be proposed again. */
-export type DropReason = 'no-leader' | 'transferring' | 'too-many-requests' | 'conf-change-pending';
+export type DropReason =
+  | 'no-leader'
+  | 'transferring'
+  | 'too-many-requests'
+  | 'conf-change-pending'
+  /** A learner was to become a voter, but lacks too much of the log. */
+  | 'learner-not-ready';
 
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 

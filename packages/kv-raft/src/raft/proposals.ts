@@ -35,12 +35,22 @@ function refusal(state: RaftState, proposals: readonly Proposal[]): DropReason |
   let { pendingConfIndex } = state;
   for (const [at, { type, data }] of proposals.entries()) {
     if (type !== 'conf-change') continue;
-    const leaving = decodeConfChange(data).changes.length === 0;
+    const { changes } = decodeConfChange(data);
+    const leaving = changes.length === 0;
     if (pendingConfIndex > state.log.applied || isJoint(state.tracker.config) !== leaving) return 'conf-change-pending';
+    if (changes.some((change) => change.type === 'add-voter' && lags(state, change.id))) return 'learner-not-ready';
     pendingConfIndex = state.log.lastIndex + 1 + at;
   }
   state.pendingConfIndex = pendingConfIndex;
   return undefined;
+}
+
+/** A learner gets a vote only when it has nearly all of the log: a majority must not have to wait for it. */
+const LEARNER_READY_SHARE = 0.9;
+
+function lags(state: RaftState, id: bigint): boolean {
+  const progress = state.tracker.progress.get(id);
+  return progress?.isLearner === true && progress.match < state.log.lastIndex * LEARNER_READY_SHARE;
 }
 
 /** A follower forwards proposals. Only a leader takes them: they are not passed on, so they cannot wander about. */

@@ -1,8 +1,10 @@
 import {
   ConsensusError,
+  MembershipError,
   type Consensus,
   type ConsensusErrorCode,
   type ConsensusStatus,
+  type MemberInfo,
   type StateMachine,
 } from '../../src/consensus.ts';
 
@@ -38,6 +40,10 @@ export class SingleMemberConsensus<R> implements Consensus<R> {
   }
 
   async transferLeader(): Promise<void> {}
+
+  async changeMembership(): Promise<MemberInfo> {
+    throw new MembershipError('not-enough-started');
+  }
 
   status(): ConsensusStatus {
     return {

@@ -19,13 +19,21 @@ export class SimulatedTransport implements Transport {
   readonly #name: string;
   readonly #network: MemberNetwork;
   readonly #clock: Clock;
+  readonly #onSend: (message: Message) => void;
   readonly #names = new Map<bigint, string>();
   readonly #snapshots = new Map<number, (ok: boolean) => void>();
   #handlers: TransportHandlers | undefined;
   #snapshotId = 0;
 
-  constructor(options: { readonly name: string; readonly network: MemberNetwork; readonly clock: Clock }) {
+  constructor(options: {
+    readonly name: string;
+    readonly network: MemberNetwork;
+    readonly clock: Clock;
+    /** Told of each message, whether it arrives or not. */
+    readonly onSend: (message: Message) => void;
+  }) {
     this.#name = options.name;
+    this.#onSend = options.onSend;
     this.#network = options.network;
     this.#clock = options.clock;
   }
@@ -44,9 +52,15 @@ export class SimulatedTransport implements Transport {
     for (const { id, peerUrls } of peers) this.#names.set(id, (peerUrls[0] ?? '').replace('http://', ''));
   }
 
+  /** As if connections never broke: what the quorum allows is Raft's business here. */
+  activeSince(id: bigint): number | undefined {
+    return this.#names.has(id) ? Number.NEGATIVE_INFINITY : undefined;
+  }
+
   send(messages: readonly Message[]): readonly Message[] {
     const dropped: Message[] = [];
     for (const message of messages) {
+      this.#onSend(message);
       const writer = new ByteWriter();
       writeFrame(writer, message);
       const bytes = Buffer.from(writer.view());
@@ -60,6 +74,7 @@ export class SimulatedTransport implements Transport {
   }
 
   async sendSnapshot(message: MsgSnap, content: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#onSend(message);
     const parts: Uint8Array[] = [];
     for await (const part of content) parts.push(Buffer.from(part));
     const to = this.#names.get(message.to);
@@ -76,9 +91,12 @@ export class SimulatedTransport implements Transport {
 
   #receive(from: string, payload: Payload): void {
     switch (payload.type) {
-      case 'frames':
-        this.#handlers?.messages(new FrameDecoder().push(payload.bytes).messages);
+      case 'frames': {
+        const { messages } = new FrameDecoder().push(payload.bytes);
+        for (const message of messages) if (!this.#names.has(message.from)) this.#names.set(message.from, from);
+        this.#handlers?.messages(messages);
         return;
+      }
       case 'snapshot': {
         const { id, message, bytes } = payload;
         const answer = (ok: boolean): void => {
