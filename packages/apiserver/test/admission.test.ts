@@ -7,6 +7,7 @@ import {
   nodes,
   pods,
   priorityClasses,
+  resourceQuotas,
   serviceAccounts,
   type KubeObject,
   type Resource,
@@ -326,5 +327,41 @@ void t.test('plugins are turned on and off by name', async (t) => {
   t.throws(() => names({ disable: ['Nope'] }), { message: 'disable-admission-plugins: plugin "Nope" is unknown' });
   t.throws(() => names({ enable: ['PodSecurity'] }), {
     message: 'enable-admission-plugins: plugin "PodSecurity" is not supported',
+  });
+});
+
+void t.test('a namespace keeps to its ResourceQuotas', async (t) => {
+  const store = cluster().set(resourceQuotas, {
+    metadata: { name: 'q', namespace: 'ns' },
+    spec: { hard: { pods: '2', 'requests.cpu': '1', 'count/configmaps': '5' } },
+    status: {
+      hard: { pods: '2', 'requests.cpu': '1', 'count/configmaps': '5' },
+      used: { pods: '0', 'requests.cpu': '0' },
+    },
+  });
+  const pod = (name: string, cpu?: string) =>
+    newPod(
+      { containers: [{ name: 'c', image: 'i', resources: cpu === undefined ? {} : { requests: { cpu } } }] },
+      { name },
+    );
+  const used = () => store.get(resourceQuotas, 'ns', 'q')?.status?.used;
+  const list = plugins();
+  const create = async (object: ReturnType<typeof pod>) => await admit(list, store, { resource: pods, object });
+  t.match(await refusalOf(create(pod('a'))), {
+    code: 403,
+    message: 'pods "a" is forbidden: failed quota: q: must specify requests.cpu for: c',
+  });
+  await create(pod('a', '600m'));
+  t.match(used(), { pods: '1', 'requests.cpu': '600m' });
+  t.match(await refusalOf(create(pod('b', '600m'))), {
+    message:
+      'pods "b" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1',
+  });
+  const many = await Promise.allSettled(['c', 'd', 'e'].map(async (name) => await create(pod(name, '100m'))));
+  t.equal(many.filter(({ status }) => status === 'fulfilled').length, 1, 'of requests at once only so many fit');
+  t.match(used(), { pods: '2', 'requests.cpu': '700m' });
+  const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'm', namespace: 'ns' } };
+  t.match(await refusalOf(admit(list, store, { resource: configMaps, object: configMap })), {
+    message: 'configmaps "m" is forbidden: status unknown for quota: q, resources: count/configmaps',
   });
 });

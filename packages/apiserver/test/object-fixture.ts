@@ -40,6 +40,18 @@ export class MemoryObjects implements AdmissionStore {
     return Promise.resolve(this.get(resource, namespace, name));
   }
 
+  async guaranteedUpdate<T extends KubeObject>(
+    resource: Resource<T>,
+    { namespace, name }: { readonly namespace: string; readonly name: string },
+    change: (object: T) => T,
+  ): Promise<T | undefined> {
+    const present = this.get(resource, namespace, name);
+    if (present === undefined) return Promise.resolve(undefined);
+    const changed = change(structuredClone(present));
+    this.set(resource, changed);
+    return Promise.resolve(changed);
+  }
+
   changedRevision(resource: Resource): number {
     return this.#changed.get(keyOf(resource)) ?? 0;
   }

@@ -18,6 +18,7 @@ import { EndpointSliceController } from './endpointslice/endpoint-slice-controll
 import { NamespaceController } from './namespace/namespace-controller.ts';
 import { ReplicaSetController } from './replicaset/replica-set-controller.ts';
 import { replicaSetKind, replicationControllerKind } from './replicaset/replica-kind.ts';
+import { ResourceQuotaController } from './resourcequota/resource-quota-controller.ts';
 import { RootCaPublisher } from './serviceaccount/root-ca-publisher.ts';
 import { ServiceAccountController } from './serviceaccount/service-account-controller.ts';
 
@@ -47,6 +48,7 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'pod-garbage-collector-controller': (context) => new PodGcController(context),
   'disruption-controller': (context) => new DisruptionController(context),
   'ttl-after-finished-controller': (context) => new TtlAfterFinishedController(context),
+  'resourcequota-controller': (context) => new ResourceQuotaController(context),
   'clusterrole-aggregation-controller': (context) => new ClusterRoleAggregationController(context),
   // Last: it shares the informers that the others have asked for.
   'garbage-collector-controller': (context) => new GarbageCollector(context),
@@ -70,6 +72,7 @@ const aliases: Readonly<Record<string, string>> = {
   replicaset: 'replicaset-controller',
   replicationcontroller: 'replicationcontroller-controller',
   'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller',
+  resourcequota: 'resourcequota-controller',
   serviceaccount: 'serviceaccount-controller',
   statefulset: 'statefulset-controller',
   'ttl-after-finished': 'ttl-after-finished-controller',

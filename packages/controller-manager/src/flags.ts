@@ -114,6 +114,11 @@ export const controllerManagerFlags = {
   'concurrent-namespace-syncs': syncs(10, 'namespaces'),
   'concurrent-rc-syncs': syncs(5, 'ReplicationControllers'),
   'concurrent-replicaset-syncs': syncs(5, 'ReplicaSets'),
+  'resource-quota-sync-period': {
+    type: 'duration',
+    default: 300_000,
+    description: 'How often ResourceQuotas are counted anew without a reason.',
+  },
   'concurrent-resource-quota-syncs': syncs(5, 'ResourceQuotas'),
   'concurrent-service-endpoint-syncs': syncs(5, 'Services’ EndpointSlices'),
   'concurrent-serviceaccount-token-syncs': syncs(5, 'ServiceAccounts'),

@@ -25,6 +25,7 @@ export interface ControllerManagerOptions {
   readonly nodeStartupGracePeriodMs: number;
   readonly nodeEvictionRatePerSecond: number;
   readonly terminatedPodGcThreshold: number;
+  readonly resourceQuotaSyncPeriodMs: number;
   /** PEM of the cluster's CA, published as kube-root-ca.crt; undefined publishes nothing. */
   readonly rootCa: string | undefined;
 }
@@ -56,5 +57,6 @@ export const defaultOptions: ControllerManagerOptions = {
   nodeStartupGracePeriodMs: 60_000,
   nodeEvictionRatePerSecond: 0.1,
   terminatedPodGcThreshold: 12_500,
+  resourceQuotaSyncPeriodMs: 300_000,
   rootCa: undefined,
 };

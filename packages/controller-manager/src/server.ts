@@ -180,6 +180,7 @@ async function optionsOf(values: Values): Promise<ControllerManagerOptions> {
     nodeStartupGracePeriodMs: values['node-startup-grace-period'],
     nodeEvictionRatePerSecond: evictionRate,
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
+    resourceQuotaSyncPeriodMs: values['resource-quota-sync-period'],
     rootCa: rootCaFile === '' ? undefined : await readRootCa(rootCaFile),
   };
 }

@@ -7,6 +7,7 @@ import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
+import { resourceQuotaPlugin } from './resource-quota.ts';
 import { serviceAccountPlugin } from './service-account.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 
@@ -54,7 +55,6 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'PodSecurity',
   'PodTolerationRestriction',
   'PodTopologyLabels',
-  'ResourceQuota',
   'RuntimeClass',
   'StorageObjectInUseProtection',
   'ValidatingAdmissionPolicy',
@@ -71,6 +71,8 @@ function allPlugins({ mountServiceAccountTokens = true, clock, random }: Admissi
     { plugin: taintNodesByCondition, isDefault: true },
     { plugin: priority, isDefault: true },
     { plugin: defaultTolerationSeconds, isDefault: true },
+    // Last, so that what others refuse is never charged.
+    { plugin: resourceQuotaPlugin(clock), isDefault: true },
   ];
 }
 
@@ -99,5 +101,5 @@ export function createAdmissionPlugins(options: AdmissionOptions): readonly Admi
     ({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name),
   );
   const checks = options.authorizer === undefined ? [] : [rbacEscalation(options.authorizer)];
-  return [...on.map(({ plugin }) => plugin), ...checks];
+  return [...checks, ...on.map(({ plugin }) => plugin)];
 }

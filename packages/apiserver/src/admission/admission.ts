@@ -29,6 +29,15 @@ export interface AdmissionStore {
   changedRevision(resource: Resource): number;
   /** From the store itself. */
   getConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): Promise<T | undefined>;
+  /**
+   * Changes a stored object atomically; undefined: it is not there. `change` may run again on a newer version; it must not
+   * change what it is given, and leaves the object alone by answering with it.
+   */
+  guaranteedUpdate<T extends KubeObject>(
+    resource: Resource<T>,
+    where: { readonly namespace: string; readonly name: string },
+    change: (object: T) => T,
+  ): Promise<T | undefined>;
 }
 
 /** Mutating plugins have `admit`, validating ones `validate`; all admits run before all validates. They refuse with a StatusError. */

@@ -1,12 +1,14 @@
 import {
   limitRanges,
   parseQuantity,
-  zeroQuantity,
+  podLimits,
+  podRequests,
+  type Amounts,
   type Container,
   type LimitRange,
   type PersistentVolumeClaim,
   type Pod,
-  type Quantity,
+  type PodSpec,
 } from '@naru/api';
 import type { AdmissionAttributes, AdmissionPlugin } from './admission.ts';
 import { isResource, refuse } from './refusal.ts';
@@ -70,19 +72,18 @@ function problemsOf(attributes: AdmissionAttributes, limit: Limit): string[] {
         check(limit, (resources?.requests ?? {}) as Resources, (resources?.limits ?? {}) as Resources),
       );
     case 'Pod':
-      return check(limit, sumOf(spec.containers, 'requests'), sumOf(spec.containers, 'limits'));
+      return check(limit, textsOf(podRequests(withoutOverhead(spec))), textsOf(podLimits(withoutOverhead(spec))));
     default:
       return [];
   }
 }
 
-function sumOf(containers: readonly Container[], field: 'requests' | 'limits'): Resources {
-  const sums = new Map<string, Quantity>();
-  for (const { resources } of containers) {
-    for (const [name, text] of Object.entries((resources?.[field] ?? {}) as Resources))
-      sums.set(name, (sums.get(name) ?? zeroQuantity).add(parseQuantity(text)));
-  }
-  return Object.fromEntries([...sums].map(([name, quantity]) => [name, quantity.toString()]));
+function withoutOverhead({ overhead: _overhead, ...spec }: PodSpec): PodSpec {
+  return spec;
+}
+
+function textsOf(amounts: Amounts): Resources {
+  return Object.fromEntries([...amounts].map(([name, quantity]) => [name, quantity.toString()]));
 }
 
 function check(limit: Limit, requests: Resources, limits: Resources): string[] {

@@ -1,9 +1,12 @@
-import { newNotFound, type KubeObject, type Resource } from '@naru/api';
+import { newModifiedConflict, newNotFound, type KubeObject, type Resource, type UnstructuredObject } from '@naru/api';
 import type { AdmissionStore } from '../admission/admission.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import { objectKey, resourcePrefix } from '../storage/keys.ts';
-import { decodeObject } from '../storage/object-codec.ts';
+import { decodeObject, encodeObject } from '../storage/object-codec.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+
+/** Tries of a change that others' writes get in the way of. */
+const UPDATE_TRIES_MAX = 64;
 
 /** The caches as admission and authorization read them: typed objects, parsed once. */
 export class AdmissionCaches implements AdmissionStore {
@@ -44,6 +47,43 @@ export class AdmissionCaches implements AdmissionStore {
       objectKey(resourcePrefix(resource, this.#etcdPrefix), resource.namespaced ? namespace : '', name),
     );
     return stored === undefined ? undefined : (decodeObject(stored.value, stored.modRevision) as unknown as T);
+  }
+
+  async guaranteedUpdate<T extends KubeObject>(
+    resource: Resource<T>,
+    { namespace, name }: { readonly namespace: string; readonly name: string },
+    change: (object: T) => T,
+  ): Promise<T | undefined> {
+    const cache = this.#cacheOf(resource);
+    const key = objectKey(cache.prefix, resource.namespaced ? namespace : '', name);
+    const cached = cache.get(key);
+    let current = cached === undefined ? undefined : { value: cached.bytes, modRevision: cached.revision };
+    let isFresh = false;
+    for (let tries = 0; tries < UPDATE_TRIES_MAX; tries++) {
+      if (current === undefined) {
+        current = await this.#store.get(key);
+        isFresh = true;
+        if (current === undefined) return undefined;
+      }
+      const object = decodeObject(current.value, current.modRevision) as unknown as T;
+      let changed: T;
+      try {
+        changed = change(object);
+      } catch (error) {
+        if (isFresh) throw error;
+        // What it refuses may be the cache's age.
+        current = undefined;
+        continue;
+      }
+      if (changed === object) return object;
+      const value = encodeObject(changed as unknown as UnstructuredObject);
+      const result = await this.#store.update(key, current.modRevision, value);
+      if (result.succeeded) return changed;
+      current = result.current;
+      isFresh = true;
+      if (current === undefined) return undefined;
+    }
+    throw newModifiedConflict(resource, name);
   }
 
   #cacheOf(resource: Resource): WatchCache {

@@ -1,21 +1,14 @@
-import { matchesNodeAffinity, parseQuantity, type Node, type Pod } from '@naru/api';
-import { specOf } from './pod-spec.ts';
+import { matchesNodeAffinity, parseQuantity, podRequests, zeroQuantity, type Node, type Pod } from '@naru/api';
 
 export interface Refusal {
   readonly reason: string;
   readonly message: string;
 }
 
-/** What a pod's containers ask for of a resource: in thousandths for cpu, in units otherwise. */
+/** What a pod asks for of a resource: in thousandths for cpu, in units otherwise. */
 function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
-  const spec = specOf(pod);
-  const of = (container: { readonly resources?: { readonly requests?: Readonly<Record<string, string>> } }): number => {
-    const quantity = parseQuantity(container.resources?.requests?.[resource] ?? '0');
-    return resource === 'cpu' ? quantity.milliValue() : quantity.value();
-  };
-  const regular = spec.containers.reduce((sum, each) => sum + of(each), 0);
-  const largestInit = Math.max(0, ...(spec.initContainers ?? []).map(of));
-  return Math.max(regular, largestInit);
+  const quantity = podRequests(pod.spec).get(resource) ?? zeroQuantity;
+  return resource === 'cpu' ? quantity.milliValue() : quantity.value();
 }
 
 /**

@@ -1,4 +1,12 @@
-import { parseQuantity, QuantityError, zeroQuantity, type PodSpec, type Quantity } from '@naru/api';
+import {
+  amountsOf,
+  newMilliQuantity,
+  newQuantity,
+  podRequests as quantitiesOfPod,
+  type PodSpec,
+  type Quantity,
+  type ResourceList,
+} from '@naru/api';
 
 /** Amounts of resources: cpu in millicores, memory and storage in bytes, extended resources by name. */
 export interface Resources {
@@ -13,21 +21,9 @@ export interface Resources {
 
 export type MutableResources = { -readonly [K in keyof Resources]: Resources[K] } & { scalars: Map<string, number> };
 
-export type ResourceList = Readonly<Record<string, string | number>>;
-
 /** What a container that asks for nothing is taken to need when nodes are scored, so that such pods spread too. */
 export const DEFAULT_MILLI_CPU_REQUEST = 100;
 export const DEFAULT_MEMORY_REQUEST_BYTES = 200 * 1024 * 1024;
-
-/** The quantity; zero for what is none (the API server admits no such thing). */
-function quantityOf(text: string | number): Quantity {
-  try {
-    return parseQuantity(text);
-  } catch (error) {
-    if (error instanceof QuantityError) return zeroQuantity;
-    throw error;
-  }
-}
 
 export function newResources(): MutableResources {
   return { milliCpu: 0, memory: 0, ephemeralStorage: 0, pods: 0, scalars: new Map() };
@@ -35,7 +31,7 @@ export function newResources(): MutableResources {
 
 export function resourcesOf(list: ResourceList | undefined): MutableResources {
   const resources = newResources();
-  for (const [name, quantity] of Object.entries(list ?? {})) setResource(resources, name, quantityOf(quantity));
+  for (const [name, quantity] of amountsOf(list)) setResource(resources, name, quantity);
   return resources;
 }
 
@@ -82,50 +78,24 @@ export function addResources(total: MutableResources, delta: Resources, sign: 1 
   for (const [name, amount] of delta.scalars) total.scalars.set(name, (total.scalars.get(name) ?? 0) + sign * amount);
 }
 
-function maxResources(total: MutableResources, other: Resources): void {
-  total.milliCpu = Math.max(total.milliCpu, other.milliCpu);
-  total.memory = Math.max(total.memory, other.memory);
-  total.ephemeralStorage = Math.max(total.ephemeralStorage, other.ephemeralStorage);
-  for (const [name, amount] of other.scalars) total.scalars.set(name, Math.max(total.scalars.get(name) ?? 0, amount));
-}
-
-/**
- * What a pod needs of its node (KEP-753, KEP-2837): the larger of all its containers with the sidecars, and of each init
- * container with the sidecars started before it; plus overhead; pod-level requests take precedence. With `defaults`,
- * containers without a cpu or memory request count with the defaults above.
- */
+/** What a pod needs of its node. With `defaults`, containers without a cpu or memory request count with those. */
 export function podRequests(
   spec: PodSpec | undefined,
   options: { readonly defaults?: { readonly milliCpu: number; readonly memory: number } } = {},
 ): MutableResources {
-  const requestsOf = (requests: ResourceList | undefined): Resources => {
-    const resources = resourcesOf(requests);
-    if (options.defaults !== undefined) {
-      if (requests?.['cpu'] === undefined) resources.milliCpu = options.defaults.milliCpu;
-      if (requests?.['memory'] === undefined) resources.memory = options.defaults.memory;
-    }
-    return resources;
-  };
+  const { defaults } = options;
+  const amounts = quantitiesOfPod(
+    spec,
+    defaults === undefined
+      ? {}
+      : {
+          defaults: new Map([
+            ['cpu', newMilliQuantity(defaults.milliCpu)],
+            ['memory', newQuantity(defaults.memory)],
+          ]),
+        },
+  );
   const total = newResources();
-  for (const container of spec?.containers ?? []) addResources(total, requestsOf(container.resources?.requests));
-  const sidecars = newResources();
-  const initPeak = newResources();
-  for (const container of spec?.initContainers ?? []) {
-    const needs = requestsOf(container.resources?.requests);
-    if (container.restartPolicy === 'Always') {
-      addResources(total, needs);
-      addResources(sidecars, needs);
-      maxResources(initPeak, sidecars);
-    } else {
-      const running = newResources();
-      addResources(running, needs);
-      addResources(running, sidecars);
-      maxResources(initPeak, running);
-    }
-  }
-  maxResources(total, initPeak);
-  const podLevel = spec?.resources?.requests;
-  for (const [name, quantity] of Object.entries(podLevel ?? {})) setResource(total, name, quantityOf(quantity));
-  addResources(total, resourcesOf(spec?.overhead));
+  for (const [name, quantity] of amounts) setResource(total, name, quantity);
   return total;
 }

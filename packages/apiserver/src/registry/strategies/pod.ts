@@ -1,6 +1,7 @@
 import {
   fieldForbidden,
   fieldInvalid,
+  podQosClass,
   type Container,
   type FieldError,
   type Pod,
@@ -10,7 +11,6 @@ import {
 import type { Strategy } from '../strategy.ts';
 import { deepEqual, required } from './field-rules.ts';
 import { setPodSpecDefaults } from './pod-defaults.ts';
-import { podQosClass } from './pod-qos.ts';
 import { validatePodSpec } from './pod-spec.ts';
 import { validateTolerations } from './scheduling.ts';
 

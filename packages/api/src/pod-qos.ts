@@ -1,5 +1,5 @@
-import { parseQuantity, type PodSpec } from '@naru/api';
-import { allContainers } from './pod-defaults.ts';
+import type { PodSpec } from './object.ts';
+import { parseQuantity } from './quantity.ts';
 
 export type QosClass = 'Guaranteed' | 'Burstable' | 'BestEffort';
 
@@ -7,8 +7,11 @@ const computeResources = ['cpu', 'memory'] as const;
 
 /** The QoS class of a pod, from the cpu and memory of its containers. */
 export function podQosClass(spec: PodSpec): QosClass {
+  const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
   const requirements =
-    spec.resources === undefined ? allContainers(spec).map((each) => each.resources) : [spec.resources];
+    spec.resources === undefined
+      ? [...containers, ...(spec.ephemeralContainers ?? [])].map((each) => each.resources)
+      : [spec.resources];
   let isBestEffort = true;
   let isGuaranteed = true;
   for (const { requests = {}, limits = {} } of requirements.map((each) => each ?? {})) {
