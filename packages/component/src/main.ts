@@ -5,6 +5,8 @@ import { helpText, parseFlags, UsageError, type FlagTable, type FlagValues } fro
 export interface Component extends AsyncDisposable {
   /** Rejects when the component cannot go on; never resolves before disposal otherwise. Omit if it cannot fail by itself. */
   readonly failed?: Promise<never>;
+  /** Resolves when the component has nothing left to do: the process stops as if it had been asked to. Omit if it never ends. */
+  readonly ended?: Promise<void>;
 }
 
 export interface MainOptions<T extends FlagTable> {
@@ -67,7 +69,8 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
     const values = parseFlags<T & typeof logFlags>(table, argv);
     log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
     const component = await options.start(values, { logger: log, signal: stop.signal });
-    await Promise.race([stopped, ...(component.failed === undefined ? [] : [component.failed])]);
+    const { failed, ended } = component;
+    await Promise.race([stopped, ...(failed === undefined ? [] : [failed]), ...(ended === undefined ? [] : [ended])]);
     setTimeout(() => die(new Error('shutdown timed out')), SHUTDOWN_TIMEOUT_MS).unref();
     await component[Symbol.asyncDispose]();
   } catch (error) {

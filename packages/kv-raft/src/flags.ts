@@ -31,7 +31,12 @@ export const flags = {
     type: 'string',
     default: 'new',
     values: ['new', 'existing'],
-    description: 'Whether the cluster is being made or is there.',
+    description: 'Whether the cluster is being made, or is there and this member was added to it.',
+  },
+  'strict-reconfig-check': {
+    type: 'boolean',
+    default: true,
+    description: 'Refuse changes of the members that would lose the quorum.',
   },
   'initial-cluster-token': {
     type: 'string',

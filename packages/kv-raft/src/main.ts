@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
+import { readTlsFiles, runMain, type TlsMaterial } from '@naru/component';
 import { openMember } from './driver/open-member.ts';
 import type { Member } from './driver/member.ts';
 import {
@@ -13,6 +11,7 @@ import {
   QUOTA_BACKEND_BYTES_DEFAULT,
   type Flags,
 } from './flags.ts';
+import { clusterClient } from './peer/cluster-client.ts';
 import { HttpTransport } from './peer/http-transport.ts';
 import { Server } from './server.ts';
 import type { CommandResult } from './server/state-machine.ts';
@@ -44,11 +43,6 @@ await runMain({
     const initialCluster = parseInitialCluster(values);
     const autoCompaction = parseAutoCompaction(values);
     const dataDir = values['data-dir'] ?? `${values.name}.etcd`;
-    // Beginning anew under an old member's name would forget its vote.
-    if (values['initial-cluster-state'] === 'existing' && !existsSync(join(dataDir, 'member', 'wal')))
-      throw new UsageError(
-        `--initial-cluster-state existing: --data-dir ${dataDir} holds no member; adding members is not supported`,
-      );
     const tls = await readTls(values);
     let member: Member<CommandResult> | undefined;
     return await Server.start({
@@ -65,6 +59,9 @@ await runMain({
           name: values.name,
           dataDir,
           initialCluster,
+          initialClusterState: values['initial-cluster-state'] === 'existing' ? 'existing' : 'new',
+          fetchCluster: clusterClient(tls.peer),
+          strictReconfigCheck: values['strict-reconfig-check'],
           initialClusterToken: values['initial-cluster-token'],
           advertiseClientUrls: values['advertise-client-urls'],
           heartbeatIntervalMs: values['heartbeat-interval'],
@@ -75,6 +72,7 @@ await runMain({
             new HttpTransport({
               ids,
               listenUrls: values['listen-peer-urls'],
+              advertiseUrls: values['initial-advertise-peer-urls'],
               tls: tls.peer,
               clientCertAuth: values['peer-client-cert-auth'],
               logger,

@@ -120,6 +120,7 @@ export class Member<R> implements Consensus<R> {
       snapshot: (message, content) => this.#receiveSnapshot(message, content),
       isRemoved: (id) => this.#options.membership.isRemoved(id),
       removed: () => this.#removed(),
+      members: () => this.#options.membership.members,
     });
     this.#membershipChanged();
     this.#tickLater();

@@ -11,6 +11,7 @@ import { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark, WalMetadata } from '../wal/record.ts';
 import type { WalReplay } from '../wal/replay.ts';
 import { Wal } from '../wal/wal.ts';
+import { checkNotBootstrapped, joinCluster, remotePeerUrls, type FetchCluster } from './join-cluster.ts';
 import { Member, type MemberPorts } from './member.ts';
 import { encodeConfChangeContext, Membership, clusterIdOf, memberIdOf, type InitialMember } from './membership.ts';
 
@@ -18,8 +19,12 @@ export interface OpenMemberOptions<R> {
   /** Upstream's `--name`: one of `initialCluster`. */
   readonly name: string;
   readonly dataDir: string;
-  /** The members of a cluster that is being made, the same on all of them. Ignored when the data dir has a log. */
+  /** The members of a cluster that is being made or joined, this one among them. Ignored when the data dir has a log. */
   readonly initialCluster: readonly InitialMember[];
+  /** `existing`: the member was added to a cluster, which it joins. Ignored when the data dir has a log. Default `new`. */
+  readonly initialClusterState?: 'new' | 'existing';
+  /** Needed for who joins. Of a new cluster, refuses to begin anew as a member that has lost its data dir. */
+  readonly fetchCluster?: FetchCluster;
   /** Default `etcd-cluster`. */
   readonly initialClusterToken?: string;
   readonly advertiseClientUrls: readonly string[];
@@ -137,14 +142,36 @@ async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk): Promise<Op
   };
   const found = await Wal.open(walOptions);
   if (found === undefined) {
+    if (options.initialClusterState === 'existing') {
+      const wal = await Wal.create(walOptions, await idsOfJoining(options));
+      return { wal, replay: { hardState: { term: 0, vote: 0n, commit: 0 }, entries: [], marks: [] } };
+    }
     const { metadata } = newCluster(options);
+    const remote = await options.fetchCluster?.(remotePeerUrls(options.initialCluster, options.name));
+    if (remote !== undefined) checkNotBootstrapped(metadata, remote);
     return await bootstrap(options, await Wal.create(walOptions, metadata));
   }
   const { wal, replay } = found;
   if (replay.tornBytes > 0) options.logger.warn({ bytes: replay.tornBytes }, 'torn tail of the log cut off');
-  // A crash may have come between the folder and its first entries.
+  // A crash may have come between the folder and its first entries. Who joins gets these from the leader.
   const isEmpty = replay.entries.length === 0 && replay.marks.length === 0 && replay.hardState.term === 0;
-  return isEmpty ? await bootstrap(options, wal) : found;
+  return isEmpty && isOfNewCluster(options, wal.metadata) ? await bootstrap(options, wal) : found;
+}
+
+async function idsOfJoining<R>(options: OpenMemberOptions<R>): Promise<WalMetadata> {
+  const { initialCluster, name, fetchCluster } = options;
+  const remote = await fetchCluster?.(remotePeerUrls(initialCluster, name));
+  if (remote === undefined)
+    throw new Error(
+      'cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs',
+    );
+  return joinCluster(initialCluster, name, remote);
+}
+
+function isOfNewCluster<R>(options: OpenMemberOptions<R>, { memberId, clusterId }: WalMetadata): boolean {
+  if (options.initialClusterState === 'existing') return false;
+  const { metadata } = newCluster(options);
+  return metadata.memberId === memberId && metadata.clusterId === clusterId;
 }
 
 function newCluster<R>(options: OpenMemberOptions<R>): {

@@ -6,11 +6,14 @@
  *   POST /raft/snapshot    request:  frame (a MsgSnap), then the snapshot's bytes
  *                          response: 204 when the snapshot is on the receiver's disk
  *
- * Both carry the headers below. 400: malformed; 409: the receiver is another member; 410: the sender was removed;
+ *   GET /members           response: the members as JSON, and the cluster's id as a header; for who joins
+ *
+ * The first two carry the headers below. 400: malformed; 409: the receiver is another member; 410: the sender was removed;
  * 412: another cluster.
  */
 export const STREAM_PATH = '/raft/stream';
 export const SNAPSHOT_PATH = '/raft/snapshot';
+export const MEMBERS_PATH = '/members';
 export const CLUSTER_HEADER = 'x-etcd-cluster-id';
 export const FROM_HEADER = 'x-server-from';
 export const TO_HEADER = 'x-raft-to';

@@ -4,12 +4,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from '@naru/component';
 import type { MsgSnap } from '../raft/message.ts';
 import type { WalMetadata } from '../wal/record.ts';
+import { encodeMembers } from './cluster-client.ts';
 import { decodeMessage, FRAME_BYTES_MAX, FrameDecoder } from './message-codec.ts';
 import {
   CLUSTER_HEADER,
   FROM_HEADER,
   idText,
   KEEPALIVE_TIMEOUT_MS,
+  MEMBERS_PATH,
   PEER_URLS_HEADER,
   SNAPSHOT_PATH,
   STREAM_PATH,
@@ -95,6 +97,11 @@ export class PeerServer implements AsyncDisposable {
   }
 
   #handle(request: IncomingMessage, response: ServerResponse): void {
+    if (request.url === MEMBERS_PATH && request.method === 'GET') {
+      const headers = { 'content-type': 'application/json', [CLUSTER_HEADER]: idText(this.#options.ids.clusterId) };
+      response.writeHead(200, headers).end(encodeMembers(this.#handlers.members()));
+      return;
+    }
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
       response.writeHead(refusal, { connection: 'close' }).end();

@@ -1,3 +1,4 @@
+import type { MemberInfo } from '../consensus.ts';
 import type { Message, MsgSnap } from '../raft/message.ts';
 
 /** Where a member listens for the others. */
@@ -17,6 +18,8 @@ export interface TransportHandlers {
   readonly isRemoved: (id: bigint) => boolean;
   /** Another member says that this one was removed. */
   removed(): void;
+  /** What this member knows of the cluster, for those who join. */
+  members(): readonly MemberInfo[];
 }
 
 /**
