@@ -9,6 +9,16 @@ export interface FrameEncoder {
   readonly key: string;
   /** The whole frame, line end included, for `object` whose bytes have the event's resourceVersion. */
   encode(type: CacheEventType, object: CachedObject): Buffer;
+  /** The frame of a bookmark or an error; absent: as JSON. */
+  encodeOther?(type: 'BOOKMARK' | 'ERROR', object: Readonly<Record<string, unknown>>): Buffer;
+}
+
+/** The frame of what is no change of an object, in the form that the watch's client wants. */
+export function encodeOther(type: 'BOOKMARK' | 'ERROR', object: object, encoder: FrameEncoder | undefined): Buffer {
+  return (
+    encoder?.encodeOther?.(type, object as Record<string, unknown>) ??
+    encodeFrame(type, Buffer.from(JSON.stringify(object)))
+  );
 }
 
 const frameTail = '}\n';

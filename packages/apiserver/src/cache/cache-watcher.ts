@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { newExpired } from '@naru/api';
-import { encodeFrame, type CacheEvent, type CacheEventType, type FrameEncoder } from './cache-event.ts';
+import { encodeFrame, encodeOther, type CacheEvent, type CacheEventType, type FrameEncoder } from './cache-event.ts';
 import type { CachedObject } from './cached-object.ts';
 
 /** Events that wait for one slow client before its watch is ended. They are shared bytes: a reference each. */
@@ -133,7 +133,8 @@ export class CacheWatcher {
     if (this.#queue.length <= queueEventsMax && this.#queueBytes <= queueBytesMax) return;
     this.#queue = [];
     this.#queueBytes = 0;
-    this.end(errorFrame(newExpired('too old resource version: the client reads too slowly').status));
+    const { status } = newExpired('too old resource version: the client reads too slowly');
+    this.end(encodeOther('ERROR', status, this.#options.encoder));
   }
 
   /** Writes what is queued as far as the client takes it. */
@@ -175,9 +176,4 @@ export class CacheWatcher {
     this.#queueBytes = 0;
     this.#options.onEnd?.();
   }
-}
-
-/** An ERROR event. */
-export function errorFrame(status: object): Buffer {
-  return encodeFrame('ERROR', Buffer.from(JSON.stringify(status)));
 }

@@ -1,11 +1,13 @@
 /** Writes answers in the form that the client accepts. */
 import type { ServerResponse } from 'node:http';
-import { isStatusError, newInternalError, type Status, type StatusError } from '@naru/api';
+import { isStatusError, newInternalError, type StatusError } from '@naru/api';
 import type { Logger } from '@naru/component';
 import { stringify } from 'yaml';
+import { protobufCodec } from '../protobuf/protobuf-codec.ts';
 import { toStatusError } from '../storage/storage-errors.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
-import type { MediaType } from './negotiation.ts';
+import { newNotAcceptable, type MediaType } from './negotiation.ts';
+import { protobufType } from './object-body.ts';
 import { viewBytes } from './version-view.ts';
 import { includeObjectOf, parseCached, partialMetadata, tableOfOne } from './table.ts';
 
@@ -20,11 +22,14 @@ function isPretty(request: ApiRequest): boolean {
 
 export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void {
   if (answer.type === 'streamed') return;
-  const { response, mediaType, warnings } = request;
+  const { response, warnings } = request;
+  let { mediaType } = request;
   for (const warning of warnings) response.appendHeader('warning', `299 - ${JSON.stringify(warning)}`);
   const pretty = isPretty(request);
   if (answer.type === 'value') {
-    writeBody(response, answer.code, encode(answer.value, mediaType, pretty), mediaType);
+    const { apiVersion = '', kind = '' } = answer.value as { apiVersion?: string; kind?: string };
+    const chosen = mediaTypeFor({ ...mediaType, as: 'object' }, apiVersion, kind);
+    writeBody(response, answer.code, encode(answer.value, chosen, pretty), chosen);
     return;
   }
   const { registry, code, view } = answer;
@@ -35,6 +40,7 @@ export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void
     return;
   }
   const object = parseCached(bytes);
+  mediaType = mediaTypeFor(mediaType, object.apiVersion, object.kind);
   if (mediaType.as === 'table') {
     const text = tableOfOne(object, registry.registration.table, includeObjectOf(request.query), request.nowMs);
     const isYaml = mediaType.encoding === 'yaml';
@@ -45,14 +51,34 @@ export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void
   writeBody(response, code, encode(value, mediaType, pretty), mediaType);
 }
 
-function encode(value: unknown, mediaType: MediaType, pretty: boolean): string {
-  if (mediaType.encoding === 'yaml') return stringify(value);
+function encode(value: unknown, { encoding }: MediaType, pretty: boolean): Buffer | string {
+  if (encoding === 'yaml') return stringify(value);
+  if (encoding === 'protobuf') return protobufCodec.encode(value as Record<string, unknown>);
   return pretty ? `${JSON.stringify(value, null, 2)}\n` : `${JSON.stringify(value)}\n`;
 }
 
-function writeBody(response: ServerResponse, code: number, body: Buffer | string, mediaType: MediaType): void {
+const contentTypes: Readonly<Record<MediaType['encoding'], string>> = {
+  json: 'application/json',
+  yaml: 'application/yaml',
+  protobuf: protobufType,
+};
+
+/** What the client takes of a kind, which may have no protobuf. @throws StatusError NotAcceptable. */
+export function mediaTypeFor(mediaType: MediaType, apiVersion: string, kind: string): MediaType {
+  if (mediaType.encoding !== 'protobuf' || mediaType.as !== 'object' || protobufCodec.knows(apiVersion, kind))
+    return mediaType;
+  if (mediaType.otherwise === undefined) throw newNotAcceptable();
+  return mediaType.otherwise;
+}
+
+function writeBody(
+  response: ServerResponse,
+  code: number,
+  body: Buffer | string,
+  { encoding }: Pick<MediaType, 'encoding'>,
+): void {
   response.writeHead(code, {
-    'content-type': mediaType.encoding === 'yaml' ? 'application/yaml' : 'application/json',
+    'content-type': contentTypes[encoding],
     'cache-control': 'no-cache, private',
     'content-length': Buffer.byteLength(body),
   });
@@ -63,7 +89,7 @@ function writeBody(response: ServerResponse, code: number, body: Buffer | string
 export function writeError(
   response: ServerResponse,
   error: unknown,
-  options: { readonly logger: Logger; readonly yaml?: boolean; readonly path: string },
+  options: { readonly logger: Logger; readonly encoding?: MediaType['encoding']; readonly path: string },
 ): void {
   const known = toStatusError(error);
   let failure: StatusError;
@@ -83,12 +109,6 @@ export function writeError(
   const retryAfter = status.details?.retryAfterSeconds;
   if (retryAfter !== undefined) response.setHeader('retry-after', String(retryAfter));
   for (const name of ['content-encoding', 'content-length', 'vary']) response.removeHeader(name);
-  writeBody(response, failure.code, statusBody(status, options.yaml === true), {
-    encoding: options.yaml === true ? 'yaml' : 'json',
-    as: 'object',
-  });
-}
-
-function statusBody(status: Status, yaml: boolean): string {
-  return yaml ? stringify(status) : `${JSON.stringify(status)}\n`;
+  const { encoding = 'json' } = options;
+  writeBody(response, failure.code, encode(status, { encoding, as: 'object' }, false), { encoding });
 }

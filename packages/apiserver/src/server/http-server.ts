@@ -12,7 +12,7 @@ import { impersonatedUser } from './impersonation.ts';
 import { InflightLimits } from './inflight-limits.ts';
 import { streamSubresources } from './kubelet-proxy.ts';
 import type { ServerMetrics } from './metrics.ts';
-import { Negotiator } from './negotiation.ts';
+import { Negotiator, type MediaType } from './negotiation.ts';
 import { acceptUpgrades, isStreamUpgrade } from './upgrade-tunnels.ts';
 import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
 
@@ -30,6 +30,8 @@ export interface TlsOptions {
   readonly key: string;
   /** Of client certificates; none are asked for without. */
   readonly clientCa?: string | undefined;
+  /** Of front proxies' certificates. */
+  readonly requestHeaderCa?: string | undefined;
 }
 
 export interface HttpServerOptions {
@@ -119,13 +121,14 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
 }
 
 function tlsOptions(tls: TlsOptions): object {
-  const { cert, key, clientCa } = tls;
+  const { cert, key, clientCa, requestHeaderCa } = tls;
+  const authorities = [...new Set([clientCa, requestHeaderCa])].filter((each) => each !== undefined);
   return {
     cert,
     key,
     minVersion: 'TLSv1.2',
     // Whoever has no certificate, or none that this CA signed, is the authenticators' affair: 401, not a broken handshake.
-    ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+    ...(authorities.length === 0 ? {} : { ca: authorities, requestCert: true, rejectUnauthorized: false }),
     ALPNProtocols: ['http/1.1'],
   };
 }
@@ -210,14 +213,14 @@ class RequestFilters {
     const { handleApi, handlePath, logger, clock } = this.#options;
     const response = reply.raw;
     void reply.hijack();
-    let yaml = false;
+    let encoding: MediaType['encoding'] = 'json';
     try {
       if (isApiPath(info.path)) {
         // Discovery has forms of its own, and falls back to JSON.
         const mediaType = info.isResourceRequest
           ? this.#negotiator.choose(raw.headers.accept)
           : this.#negotiator.chooseAny(raw.headers.accept);
-        yaml = mediaType.encoding === 'yaml';
+        encoding = mediaType.encoding;
         const body = request.body instanceof Buffer ? request.body : undefined;
         const authorize = (verb: string): void => this.#authorize({ user, ...info, verb });
         const nowMs = clock.now();
@@ -225,7 +228,7 @@ class RequestFilters {
         writeApiResponse(api, await handleApi(api));
       } else if (!(await handlePath(info, query, raw, response))) writeNotFound(response);
     } catch (error) {
-      writeError(response, error, { logger, yaml, path: info.path });
+      writeError(response, error, { logger, encoding, path: info.path });
     }
   }
 }

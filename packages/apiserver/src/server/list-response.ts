@@ -14,7 +14,7 @@ const WRITE_BYTES = 128 * 1024;
 /** Smaller answers are not worth compressing, as upstream has it. */
 const GZIP_BYTES_MIN = 128 * 1024;
 
-interface ListBody {
+export interface ListBody {
   readonly head: Buffer;
   readonly items: Iterable<Buffer>;
   readonly tail: Buffer;
@@ -26,7 +26,7 @@ const comma = Buffer.from(',');
 const openBrace = Buffer.from('{');
 const listTail = Buffer.from(']}');
 
-function listMetadata(result: ListResult): object {
+export function listMetadata(result: ListResult): object {
   return {
     resourceVersion: String(result.revision),
     ...(result.continue === undefined ? {} : { continue: result.continue }),
@@ -54,7 +54,7 @@ function customListBody(head: Buffer, objects: readonly CachedObject[]): ListBod
   return { head, items: itemsOf(objects, undefined), tail: listTail, length: undefined };
 }
 
-function listKindOf({ kind, listKind = `${kind}List` }: Resource): string {
+export function listKindOf({ kind, listKind = `${kind}List` }: Resource): string {
   return listKind;
 }
 

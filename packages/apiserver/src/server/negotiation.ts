@@ -1,10 +1,13 @@
 /** Which form of an answer the client accepts. */
 import { newStatusError } from '@naru/api';
+import { protobufType } from './object-body.ts';
 
 /** `object`: as it is; `table` and `metadata`: as meta.k8s.io's Table or PartialObjectMetadata(List). */
 export interface MediaType {
-  readonly encoding: 'json' | 'yaml';
+  readonly encoding: 'json' | 'yaml' | 'protobuf';
   readonly as: 'object' | 'table' | 'metadata';
+  /** What the client takes of kinds that have no protobuf; undefined: nothing. Set with protobuf only. */
+  readonly otherwise?: MediaType | undefined;
 }
 
 const defaultMediaType: MediaType = { encoding: 'json', as: 'object' };
@@ -70,19 +73,36 @@ export function acceptClauses(accept: string): AcceptClause[] {
 }
 
 function parseAccept(accept: string): MediaType {
-  for (const { type, parameters } of acceptClauses(accept)) {
-    const encoding = encodingOf(type);
-    if (encoding === undefined) continue;
-    const { as: wanted } = parameters;
-    if (wanted === undefined) return { encoding, as: 'object' };
-    const { g: group, v: version } = parameters;
-    const as = transforms[wanted];
-    if (as !== undefined && group === 'meta.k8s.io' && version === 'v1') return { encoding, as };
+  let protobufAs: MediaType['as'] | undefined;
+  for (const clause of acceptClauses(accept)) {
+    const chosen = mediaTypeOfClause(clause);
+    if (chosen === undefined) continue;
+    if (protobufAs !== undefined && chosen.encoding !== 'protobuf')
+      return { encoding: 'protobuf', as: protobufAs, otherwise: chosen };
+    if (chosen.encoding !== 'protobuf') return chosen;
+    protobufAs ??= chosen.as;
   }
-  throw newStatusError(
+  if (protobufAs !== undefined) return { encoding: 'protobuf', as: protobufAs };
+  throw newNotAcceptable();
+}
+
+/** The 406 of a client that takes nothing that there is. */
+export function newNotAcceptable(): Error {
+  return newStatusError(
     'NotAcceptable',
-    'only the following media types are accepted: application/json, application/yaml',
+    `only the following media types are accepted: application/json, application/yaml, ${protobufType}`,
   );
+}
+
+function mediaTypeOfClause({ type, parameters }: AcceptClause): MediaType | undefined {
+  const encoding = encodingOf(type);
+  if (encoding === undefined) return undefined;
+  const { as: wanted, g: group, v: version } = parameters;
+  if (wanted === undefined) return { encoding, as: 'object' };
+  const as = transforms[wanted];
+  if (as === undefined || group !== 'meta.k8s.io' || version !== 'v1') return undefined;
+  // Tables have no message.
+  return as === 'table' && encoding === 'protobuf' ? undefined : { encoding, as };
 }
 
 function encodingOf(type: string): MediaType['encoding'] | undefined {
@@ -93,6 +113,8 @@ function encodingOf(type: string): MediaType['encoding'] | undefined {
       return 'json';
     case 'application/yaml':
       return 'yaml';
+    case protobufType:
+      return 'protobuf';
     default:
       return undefined;
   }

@@ -1,7 +1,7 @@
 /** Request bodies as objects. */
 import { newBadRequest, newStatusError } from '@naru/api';
 import { parseDocument } from 'yaml';
-import { ProtobufReader } from './protobuf-body.ts';
+import { protobufCodec } from '../protobuf/protobuf-codec.ts';
 
 /** Collections and aliases in a YAML body that are expanded; more is an attack. */
 const YAML_ALIASES_MAX = 100;
@@ -9,9 +9,7 @@ const YAML_ALIASES_MAX = 100;
 const jsonTypes: ReadonlySet<string> = new Set(['application/json', '*/*', '']);
 const yamlTypes: ReadonlySet<string> = new Set(['application/yaml', 'application/x-yaml', 'text/yaml']);
 
-const protobufType = 'application/vnd.kubernetes.protobuf';
-/** Stateless but for the messages that it loads with the first body. */
-const protobuf = new ProtobufReader();
+export const protobufType = 'application/vnd.kubernetes.protobuf';
 
 /** `application/json; charset=utf-8` without its parameters. */
 export function mediaTypeOf(contentType: string | undefined): string {
@@ -56,7 +54,7 @@ function parseJson(body: Buffer, kind: string): unknown {
 
 function parseProtobuf(body: Buffer, kind: string): unknown {
   try {
-    return protobuf.decode(body);
+    return protobufCodec.decode(body);
   } catch (error) {
     throw unrecognized(kind, (error as Error).message, body);
   }

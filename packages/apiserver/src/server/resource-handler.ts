@@ -1,5 +1,6 @@
 /** Requests to resources: finds the registry and does what the verb says. */
 import {
+  apiVersionOf,
   cloneJson,
   newStatusError,
   isAlreadyExists,
@@ -16,7 +17,8 @@ import type { FrameEncoder } from '../cache/cache-event.ts';
 import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
 import type { RequestContext } from '../registry/request-context.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
-import type { CacheReads } from './cache-reads.ts';
+import { mediaTypeFor } from './api-responder.ts';
+import type { CacheReads, ListResult } from './cache-reads.ts';
 import { parseListOptions, parseResourceVersion, booleanOf, integerOf } from './list-options.ts';
 import {
   metadataListBody,
@@ -27,7 +29,8 @@ import {
   bufferedList,
 } from './list-response.ts';
 import { decodeObjectBody } from './object-decoder.ts';
-import { parseBody } from './object-body.ts';
+import { parseBody, protobufType } from './object-body.ts';
+import { protobufEncoder, protobufListBody } from './protobuf-response.ts';
 import { isApply, newApplication, newPatch } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import type { ServedResource, ServedResources, StoredResource } from './served-resource.ts';
@@ -127,35 +130,48 @@ export class ResourceHandler {
   }
 
   async #list(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
-    const { info, query, mediaType, response, raw } = request;
-    const { registry, view } = served;
+    const { info, query } = request;
+    const { registry } = served;
     const options = parseListOptions(query, served.selectable, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
     const result = await this.#options.reads.list(registry.cache, info.namespace, options, selectable);
+    await this.#writeList(request, served, result);
+    return { type: 'streamed' };
+  }
+
+  async #writeList(request: ApiRequest, served: StoredResource, result: ListResult): Promise<void> {
+    const { query, response, raw } = request;
+    const { registry, view, resource } = served;
+    const mediaType = mediaTypeFor(request.mediaType, apiVersionOf(resource), resource.kind);
+    const gzip = (raw.headers['accept-encoding'] ?? '').includes('gzip');
+    if (mediaType.encoding === 'protobuf') {
+      const body = await protobufListBody({ resource, view, as: mediaType.as }, result);
+      await writeList(response, body, { gzip, contentType: protobufType });
+      return;
+    }
     const body =
       mediaType.as === 'table'
         ? tableListBody(registry.registration.table, result, includeObjectOf(query), request.nowMs)
         : mediaType.as === 'metadata'
           ? metadataListBody(result)
           : view === undefined
-            ? objectListBody(registry.resource, result)
+            ? objectListBody(resource, result)
             : viewListBody(view, result);
     if (mediaType.encoding === 'yaml') {
       response.setHeader('content-type', 'application/yaml');
       response.end(stringify(JSON.parse(bufferedList(body).toString())));
-    } else {
-      const gzip = (raw.headers['accept-encoding'] ?? '').includes('gzip');
-      await writeList(response, body, { gzip, contentType: 'application/json' });
-    }
-    return { type: 'streamed' };
+    } else await writeList(response, body, { gzip, contentType: 'application/json' });
   }
 
   async #watch(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
-    const { info, query, mediaType, response } = request;
+    const { info, query, response } = request;
     const { registry, view, resource } = served;
+    const mediaType = mediaTypeFor(request.mediaType, apiVersionOf(resource), resource.kind);
     const { reads, clock, random, minRequestTimeoutMs, shutdown } = this.#options;
     let encoder: FrameEncoder | undefined;
-    if (mediaType.as === 'table')
+    const isProtobuf = mediaType.encoding === 'protobuf';
+    if (isProtobuf) encoder = protobufEncoder({ resource, view, as: mediaType.as });
+    else if (mediaType.as === 'table')
       encoder = tableEncoder(registry.registration.table, includeObjectOf(query), () => clock.now());
     else if (mediaType.as === 'metadata') encoder = metadataEncoder;
     else if (view !== undefined) encoder = viewEncoder(view);
@@ -168,7 +184,7 @@ export class ResourceHandler {
       options: parseListOptions(query, served.selectable, { watch: true }),
       triggerFields: served.triggerFields,
       encoder,
-      contentType: 'application/json',
+      contentType: isProtobuf ? `${protobufType};stream=watch` : 'application/json',
       minRequestTimeoutMs,
       random,
       clock,
@@ -297,17 +313,7 @@ export class ResourceHandler {
       }
     };
     await Promise.all(Array.from({ length: DELETE_COLLECTION_WORKERS }, worker));
-    const { mediaType, response } = request;
-    if (mediaType.encoding === 'yaml')
-      return {
-        type: 'value',
-        code: 200,
-        value: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' } satisfies Status,
-      };
-    await writeList(response, objectListBody(registry.resource, list), {
-      gzip: false,
-      contentType: 'application/json',
-    });
+    await this.#writeList(request, served, list);
     return { type: 'streamed' };
   }
 }

@@ -2,8 +2,8 @@
 import type { ServerResponse } from 'node:http';
 import { apiVersionOf, isStatusError, type Resource } from '@naru/api';
 import type { Clock } from '@naru/component';
-import { CacheWatcher, errorFrame } from '../cache/cache-watcher.ts';
-import { encodeFrame, type FrameEncoder } from '../cache/cache-event.ts';
+import { CacheWatcher } from '../cache/cache-watcher.ts';
+import { encodeOther, type FrameEncoder } from '../cache/cache-event.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { WatchScope } from '../cache/watcher-index.ts';
@@ -90,13 +90,14 @@ export async function serveWatch(
     await watcher.start(initial, { endBookmark: sendInitialEvents === true });
   } catch (error) {
     if (!isStatusError(error)) throw error;
-    watcher.end(errorFrame(error.status));
+    watcher.end(encodeOther('ERROR', error.status, request.encoder));
   }
 }
 
 function bookmarkEncoder({
   resource,
   asMetadata,
+  encoder,
 }: WatchRequestOptions): (revision: number, initialEventsEnd: boolean) => Buffer {
   return (revision, initialEventsEnd) => {
     const metadata = {
@@ -107,7 +108,6 @@ function bookmarkEncoder({
     const typeMeta = asMetadata
       ? { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1' }
       : { kind: resource.kind, apiVersion: apiVersionOf(resource) };
-    const object = { ...typeMeta, metadata };
-    return encodeFrame('BOOKMARK', Buffer.from(JSON.stringify(object)));
+    return encodeOther('BOOKMARK', { ...typeMeta, metadata }, encoder);
   };
 }
