@@ -17,6 +17,19 @@ export interface ApiserverConfig {
   readonly tls: TlsOptions | undefined;
   /** Text of `--token-auth-file`. */
   readonly tokens: string | undefined;
+  /** Undefined: on health and version paths only. */
+  readonly anonymous: boolean | undefined;
+  /** Undefined: no front proxy is believed. */
+  readonly requestHeader:
+    | {
+        readonly clientCa: string;
+        readonly allowedNames: readonly string[];
+        readonly usernameHeaders: readonly string[];
+        readonly uidHeaders: readonly string[];
+        readonly groupHeaders: readonly string[];
+        readonly extraHeadersPrefix: readonly string[];
+      }
+    | undefined;
   readonly authorizationModes: readonly string[];
   readonly enableAdmissionPlugins: readonly string[];
   readonly disableAdmissionPlugins: readonly string[];
@@ -70,6 +83,8 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     advertiseAddress: advertiseAddressOf(flags),
     tls: await readServerTls(flags),
     tokens: await readOptional('token-auth-file', flags['token-auth-file']),
+    anonymous: flags['anonymous-auth'],
+    requestHeader: await readRequestHeader(flags),
     authorizationModes: flags['authorization-mode'],
     enableAdmissionPlugins: flags['enable-admission-plugins'],
     disableAdmissionPlugins: flags['disable-admission-plugins'],
@@ -100,7 +115,24 @@ async function readServerTls(flags: ApiserverFlags): Promise<TlsOptions | undefi
   if ((cert === undefined) !== (key === undefined))
     throw new UsageError('--tls-cert-file and --tls-private-key-file must be given together');
   if (cert === undefined || key === undefined) return undefined;
-  return { cert, key, clientCa: await readOptional('client-ca-file', flags['client-ca-file']) };
+  const [clientCa, requestHeaderCa] = [
+    await readOptional('client-ca-file', flags['client-ca-file']),
+    await readOptional('requestheader-client-ca-file', flags['requestheader-client-ca-file']),
+  ];
+  return { cert, key, clientCa, requestHeaderCa };
+}
+
+async function readRequestHeader(flags: ApiserverFlags): Promise<ApiserverConfig['requestHeader']> {
+  const clientCa = await readOptional('requestheader-client-ca-file', flags['requestheader-client-ca-file']);
+  if (clientCa === undefined) return undefined;
+  return {
+    clientCa,
+    allowedNames: flags['requestheader-allowed-names'],
+    usernameHeaders: flags['requestheader-username-headers'],
+    uidHeaders: flags['requestheader-uid-headers'],
+    groupHeaders: flags['requestheader-group-headers'],
+    extraHeadersPrefix: flags['requestheader-extra-headers-prefix'],
+  };
 }
 
 /** The address that others reach this server at: where it listens, or the first that is not loopback. */

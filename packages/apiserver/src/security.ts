@@ -3,7 +3,12 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { UsageError, type Clock } from '@naru/component';
 import type { AdmissionPlugin, AdmissionStore } from './admission/admission.ts';
 import { createAdmissionPlugins } from './admission/admission-plugins.ts';
-import { createAuthenticator, type ClusterAuthenticator } from './authentication/cluster-authenticator.ts';
+import { CertificateAuthority } from './authentication/certificate-authority.ts';
+import {
+  createAuthenticator,
+  type AuthenticationOptions,
+  type ClusterAuthenticator,
+} from './authentication/cluster-authenticator.ts';
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
 import {
@@ -72,6 +77,8 @@ export function createIdentity(
   });
   const authenticator = createAuthenticator({
     clientCertificates: config.tls?.clientCa !== undefined,
+    ...requestHeaderOf(config),
+    anonymous: config.anonymous,
     ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
     ...(issuers.length === 0 ? {} : { serviceAccounts: tokens }),
   });
@@ -80,6 +87,26 @@ export function createIdentity(
     virtualResources: createReviewResources({ authenticator, authorizer, audiences: tokens.audiences }),
     virtualSubresources: tokens.canSign ? [createTokenRequest({ tokens, store })] : [],
   };
+}
+
+/** Whom front proxies' and clients' certificates must be of. Where both are of one CA, TLS has asked for it already. */
+function requestHeaderOf({ requestHeader, tls }: ApiserverConfig): Partial<AuthenticationOptions> {
+  if (requestHeader === undefined) return {};
+  const { clientCa, ...headers } = requestHeader;
+  const authority = readAuthority(clientCa, 'requestheader-client-ca-file');
+  const ownCa = tls?.clientCa;
+  return {
+    requestHeader: { ...headers, authority },
+    ...(ownCa === undefined || ownCa === clientCa ? {} : { clientAuthority: readAuthority(ownCa, 'client-ca-file') }),
+  };
+}
+
+function readAuthority(pem: string, flag: string): CertificateAuthority {
+  try {
+    return new CertificateAuthority(pem);
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${(error as Error).message}`);
+  }
 }
 
 function readKey(pem: string, read: (pem: string) => KeyObject, flag: string): KeyObject {

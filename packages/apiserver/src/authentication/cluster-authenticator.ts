@@ -2,6 +2,8 @@ import { newUnauthorized } from '@naru/api';
 import type { IncomingMessage } from 'node:http';
 import type { Authenticator, UserInfo } from './authenticator.ts';
 import { bearerToken } from './bearer-token.ts';
+import type { CertificateAuthority } from './certificate-authority.ts';
+import { RequestHeaderAuthenticator, type RequestHeaderOptions } from './request-header-authenticator.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import { TokenFileAuthenticator } from './token-file-authenticator.ts';
 import { X509Authenticator } from './x509-authenticator.ts';
@@ -9,6 +11,12 @@ import { X509Authenticator } from './x509-authenticator.ts';
 export interface AuthenticationOptions {
   /** Whether the server asks for client certificates (`--client-ca-file`). */
   readonly clientCertificates: boolean;
+  /** Of client certificates, where TLS accepts those of front proxies, too. */
+  readonly clientAuthority?: CertificateAuthority;
+  /** Front proxies; without it none is believed. */
+  readonly requestHeader?: RequestHeaderOptions;
+  /** `--anonymous-auth`; default: on health and version paths. */
+  readonly anonymous?: boolean | undefined;
   /** Users by token: `parseTokenFile` of `--token-auth-file`. */
   readonly tokens?: ReadonlyMap<string, UserInfo>;
   /** Keys and issuer of ServiceAccount tokens; without it none is accepted. */
@@ -33,17 +41,24 @@ export function createAuthenticator(options: AuthenticationOptions): ClusterAuth
 }
 
 class UnionAuthenticator implements ClusterAuthenticator {
+  readonly #requestHeader: RequestHeaderAuthenticator | undefined;
+  readonly #anonymous: boolean | undefined;
   readonly #x509: X509Authenticator | undefined;
   readonly #tokenFile: TokenFileAuthenticator | undefined;
   readonly #serviceAccounts: ServiceAccountTokens | undefined;
 
-  constructor({ clientCertificates, tokens, serviceAccounts }: AuthenticationOptions) {
-    this.#x509 = clientCertificates ? new X509Authenticator() : undefined;
+  constructor(options: AuthenticationOptions) {
+    const { clientCertificates, clientAuthority, requestHeader, tokens, serviceAccounts } = options;
+    this.#requestHeader = requestHeader === undefined ? undefined : new RequestHeaderAuthenticator(requestHeader);
+    this.#anonymous = options.anonymous;
+    this.#x509 = clientCertificates ? new X509Authenticator(clientAuthority) : undefined;
     this.#tokenFile = tokens === undefined ? undefined : new TokenFileAuthenticator(tokens);
     this.#serviceAccounts = serviceAccounts;
   }
 
   async authenticate(request: IncomingMessage): Promise<UserInfo> {
+    const byProxy = await this.#requestHeader?.authenticate(request);
+    if (byProxy !== undefined) return authenticated(byProxy);
     const byCertificate = await this.#x509?.authenticate(request);
     if (byCertificate !== undefined) return authenticated(byCertificate);
     const token = bearerToken(request);
@@ -53,7 +68,8 @@ class UnionAuthenticator implements ClusterAuthenticator {
       return user;
     }
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
-    if (request.headers.authorization === undefined && anonymousPaths.test(path)) return anonymous;
+    const mayBeAnonymous = this.#anonymous ?? anonymousPaths.test(path);
+    if (request.headers.authorization === undefined && mayBeAnonymous) return anonymous;
     throw newUnauthorized();
   }
 
