@@ -62,6 +62,8 @@ export class WalReplay {
   marks: SnapshotMark[] = [];
   /** Sequence number of the last record. */
   sequence = 0;
+  /** The last record, as it stands in its segment. */
+  lastRecord: { readonly path: string; readonly offset: number; readonly bytes: Buffer } | undefined;
   /** Bytes that were cut off as the rest of a write that a crash interrupted. */
   tornBytes = 0;
 
@@ -118,7 +120,27 @@ export async function replayWal(disk: Disk, directory: string): Promise<WalRepla
     replay.tornBytes = bytes.length - end;
     await cut(disk, path, end);
   }
+  if (replay.lastRecord !== undefined) await writeAgain(disk, directory, replay.lastRecord);
   return replay;
+}
+
+/**
+ * After a sync that failed the system's cache has what the disk has not, and a later sync does not try again: it must be
+ * written anew to count as durable. Only the last record can be so, as it was written when all before it was on disk.
+ */
+async function writeAgain(
+  disk: Disk,
+  directory: string,
+  record: { readonly path: string; readonly offset: number; readonly bytes: Buffer },
+): Promise<void> {
+  const file = await disk.open(record.path);
+  try {
+    await file.write(record.bytes, record.offset);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await disk.syncDirectory(directory);
 }
 
 /** @returns where the intact records end */
@@ -136,6 +158,7 @@ function replaySegment(replay: WalReplay, path: string, bytes: Buffer, options: 
       throw new WalCorruptError(path, offset, cause instanceof Error ? cause.message : 'unreadable', { cause });
     }
     replay.sequence = record.sequence;
+    replay.lastRecord = { path, offset, bytes: bytes.subarray(offset, record.end) };
     offset = record.end;
   }
 }

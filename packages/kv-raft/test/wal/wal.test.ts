@@ -261,6 +261,25 @@ await t.test('on a simulated disk', async (t) => {
       t.ok(replay.entries.length >= 1 && replay.entries.length <= 2);
     });
 
+  await t.test('what a failed sync left in the cache is on disk before anything is built on it', async (t) => {
+    const { clock, disk, options } = setUp(5);
+    const wal = await run(clock, Wal.create(options, metadata));
+    await run(clock, wal.append({ entries: [entry(1)] }));
+    disk.fault = 'sync';
+    await t.rejects(run(clock, wal.append({ entries: [entry(2)] })));
+    disk.fault = undefined;
+    disk.kill();
+    const again = await run(clock, reopen(options));
+    t.equal(again.replay.entries.length, 2, 'the cache has it');
+    await run(clock, again.wal.append({ entries: [entry(3)] }));
+    disk.crash();
+    const { replay } = await run(clock, reopen(options));
+    t.strictSame(
+      replay.entries.map(({ index }) => index),
+      [1, 2, 3],
+    );
+  });
+
   await t.test('a bit that rots before the last record is found', async (t) => {
     const { clock, disk, options } = setUp(4);
     const wal = await run(clock, Wal.create(options, metadata));
