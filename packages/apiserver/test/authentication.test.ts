@@ -1,10 +1,10 @@
-import { pods, serviceAccounts } from '@naru/api';
+import { pods, secrets, serviceAccounts } from '@naru/api';
+import { decodeJwt, signJwt, verifyJwt } from '@naru/component';
 import { VirtualClock } from '@naru/testkit';
 import { generateKeyPairSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import t from 'tap';
 import { createAuthenticator } from '../src/authentication/cluster-authenticator.ts';
-import { decodeJwt, signJwt, verifyJwt } from '../src/authentication/jwt.ts';
 import { ServiceAccountTokens } from '../src/authentication/service-account-tokens.ts';
 import { parseTokenFile } from '../src/authentication/token-file-authenticator.ts';
 import { userOfSubject } from '../src/authentication/x509-authenticator.ts';
@@ -220,4 +220,29 @@ void t.test('reviews answer who one is and what one may do', async (t) => {
   await t.rejects(ask('localsubjectaccessreviews', { user: 'a', resourceAttributes: { ...pods, namespace: 'x' } }), {
     message: 'spec.resourceAttributes.namespace must match namespace: ns',
   });
+});
+
+void t.test('a token of a Secret is good as long as the Secret holds it', async (t) => {
+  const { store, tokens } = fixture();
+  const claims = {
+    iss: 'kubernetes/serviceaccount',
+    sub: 'system:serviceaccount:ns:sa',
+    'kubernetes.io/serviceaccount/namespace': 'ns',
+    'kubernetes.io/serviceaccount/secret.name': 's',
+    'kubernetes.io/serviceaccount/service-account.name': 'sa',
+    'kubernetes.io/serviceaccount/service-account.uid': 'sa-uid',
+  };
+  const token = signJwt(claims, rsa.privateKey);
+  const secret = { metadata: { name: 's', namespace: 'ns' }, data: { token: Buffer.from(token).toString('base64') } };
+  t.equal(await tokens.authenticate(token, []), undefined, 'no Secret');
+  store.set(secrets, secret);
+  t.match(await tokens.authenticate(token, []), {
+    name: 'system:serviceaccount:ns:sa',
+    uid: 'sa-uid',
+    groups: ['system:serviceaccounts', 'system:serviceaccounts:ns'],
+  });
+  store.set(secrets, { ...secret, data: { token: 'b3RoZXI=' } });
+  t.equal(await tokens.authenticate(token, []), undefined, 'another token');
+  store.set(secrets, secret).delete(serviceAccounts, 'ns', 'sa');
+  t.equal(await tokens.authenticate(token, []), undefined, 'no account');
 });

@@ -20,6 +20,7 @@ import { ReplicaSetController } from './replicaset/replica-set-controller.ts';
 import { replicaSetKind, replicationControllerKind } from './replicaset/replica-kind.ts';
 import { ResourceQuotaController } from './resourcequota/resource-quota-controller.ts';
 import { RootCaPublisher } from './serviceaccount/root-ca-publisher.ts';
+import { TokensController } from './serviceaccount/tokens-controller.ts';
 import { ServiceAccountController } from './serviceaccount/service-account-controller.ts';
 
 type MakeControlLoop = (context: ControllerContext) => ControlLoop | undefined;
@@ -27,6 +28,10 @@ type MakeControlLoop = (context: ControllerContext) => ControlLoop | undefined;
 /** The controllers by upstream's names. One that its options leave without work is undefined. */
 const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'serviceaccount-controller': (context) => new ServiceAccountController(context),
+  'serviceaccount-token-controller': (context) =>
+    context.options.serviceAccountKey === undefined
+      ? undefined
+      : new TokensController(context, context.options.serviceAccountKey),
   'root-ca-certificate-publisher-controller': (context) =>
     context.options.rootCa === undefined ? undefined : new RootCaPublisher(context, context.options.rootCa),
   'replicaset-controller': (context) =>
@@ -74,6 +79,7 @@ const aliases: Readonly<Record<string, string>> = {
   'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller',
   resourcequota: 'resourcequota-controller',
   serviceaccount: 'serviceaccount-controller',
+  'serviceaccount-token': 'serviceaccount-token-controller',
   statefulset: 'statefulset-controller',
   'ttl-after-finished': 'ttl-after-finished-controller',
 };

@@ -93,7 +93,13 @@ export const controllerManagerFlags = {
   'service-account-private-key-file': {
     type: 'string',
     default: '',
-    description: 'Accepted; tokens are signed by the API server on request (TokenRequest).',
+    description: 'Key that signs the tokens of Secrets of type kubernetes.io/service-account-token.',
+  },
+  'feature-gates': {
+    type: 'list',
+    default: [],
+    description:
+      'Features on or off, as NAME=true|false: LegacyServiceAccountTokenNoAutoGeneration (true; false gives every ServiceAccount a Secret with a token, as before 1.24).',
   },
   'use-service-account-credentials': {
     type: 'boolean',

@@ -1,3 +1,5 @@
+import type { KeyObject } from 'node:crypto';
+
 /** What the controllers can be told: the values of upstream's flags, with times in milliseconds. */
 export interface ControllerManagerOptions {
   readonly concurrentSyncs: {
@@ -28,6 +30,10 @@ export interface ControllerManagerOptions {
   readonly resourceQuotaSyncPeriodMs: number;
   /** PEM of the cluster's CA, published as kube-root-ca.crt; undefined publishes nothing. */
   readonly rootCa: string | undefined;
+  /** Signs the tokens of ServiceAccounts' Secrets; undefined: there are none. */
+  readonly serviceAccountKey: KeyObject | undefined;
+  /** Every ServiceAccount gets a Secret with a token, as before 1.24. */
+  readonly legacyServiceAccountTokens: boolean;
 }
 
 /** Upstream's defaults. */
@@ -59,4 +65,6 @@ export const defaultOptions: ControllerManagerOptions = {
   terminatedPodGcThreshold: 12_500,
   resourceQuotaSyncPeriodMs: 300_000,
   rootCa: undefined,
+  serviceAccountKey: undefined,
+  legacyServiceAccountTokens: false,
 };

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { randomUUID } from 'node:crypto';
+import { createPrivateKey, randomUUID, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
   EventRecorder,
@@ -182,7 +182,33 @@ async function optionsOf(values: Values): Promise<ControllerManagerOptions> {
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
     resourceQuotaSyncPeriodMs: values['resource-quota-sync-period'],
     rootCa: rootCaFile === '' ? undefined : await readRootCa(rootCaFile),
+    serviceAccountKey: await readKey(values['service-account-private-key-file']),
+    legacyServiceAccountTokens: !gateOf(values['feature-gates'], 'LegacyServiceAccountTokenNoAutoGeneration', true),
   };
+}
+
+async function readKey(file: string): Promise<KeyObject | undefined> {
+  if (file === '') return undefined;
+  try {
+    return createPrivateKey(await readFile(file));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--service-account-private-key-file: ${why}`, { cause: error });
+  }
+}
+
+/** Whether a feature is on; the last word counts. Features that are not there are accepted. */
+function gateOf(gates: readonly string[], name: string, byDefault: boolean): boolean {
+  let on = byDefault;
+  for (const gate of gates) {
+    const match = /^([A-Za-z0-9]+)=(true|false)$/u.exec(gate);
+    if (match === null)
+      throw new UsageError(
+        `invalid argument ${JSON.stringify(gate)} for "--feature-gates" flag: must be NAME=true|false`,
+      );
+    if (match[1] === name) on = match[2] === 'true';
+  }
+  return on;
 }
 
 async function readRootCa(file: string): Promise<string> {

@@ -183,6 +183,10 @@ function controllerManagerProcess(base: Base, maskSize: number): ProcessSpec {
     'root-ca-file': join(dataDir, files.pki, 'ca.crt'),
     'service-account-private-key-file': join(dataDir, files.pki, 'sa.key'),
     'healthz-bind-address': health,
+    // Test suites of before 1.24 wait for it, and hollow clusters are for test suites.
+    ...(base.options.runtime === 'hollow'
+      ? { 'feature-gates': 'LegacyServiceAccountTokenNoAutoGeneration=false' }
+      : {}),
   };
   const name = 'controller-manager';
   return { name, role: name, package: name, args: toArgs(flags), healthUrl: `http://${health}/healthz` };

@@ -1,9 +1,8 @@
 import { nodes, pods, secrets, serviceAccounts, type KubeObject, type Resource } from '@naru/api';
-import type { Clock } from '@naru/component';
+import { decodeJwt, signJwt, verifyJwt, type Claims, type Clock } from '@naru/component';
 import { createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
 import type { AdmissionStore } from '../admission/admission.ts';
 import type { UserInfo } from './authenticator.ts';
-import { decodeJwt, signJwt, verifyJwt, type Claims } from './jwt.ts';
 
 export interface ServiceAccountTokenOptions {
   /** `--service-account-issuer`; the first one signs. */
@@ -47,6 +46,9 @@ interface KubernetesClaims {
   readonly secret?: Reference;
   readonly node?: Reference;
 }
+
+/** Issuer of the tokens that Secrets hold. */
+const LEGACY_ISSUER = 'kubernetes/serviceaccount';
 
 /** How long the token of an object outlives the moment that its deletion was due. */
 const DELETION_LEEWAY_MS = 60_000;
@@ -103,8 +105,11 @@ export class ServiceAccountTokens {
   /** The user of a token, or undefined if it is not a good one. `audiences` empty means the API server's own. */
   async authenticate(token: string, audiences: readonly string[]): Promise<UserInfo | undefined> {
     const claims = decodeJwt(token)?.claims;
-    if (claims === undefined || !this.issuers.includes(String(claims['iss']))) return undefined;
+    if (claims === undefined) return undefined;
+    const isLegacy = claims['iss'] === LEGACY_ISSUER;
+    if (!isLegacy && !this.issuers.includes(String(claims['iss']))) return undefined;
     if (!verifyJwt(token, this.#publicKeys)) return undefined;
+    if (isLegacy) return await this.#authenticateLegacy(token, claims, audiences);
     if (!this.#isTimely(claims)) return undefined;
     const wanted = audiences.length === 0 ? this.audiences : audiences;
     const given = [claims['aud'] ?? []].flat() as unknown[];
@@ -112,6 +117,24 @@ export class ServiceAccountTokens {
     const kubernetes = claims['kubernetes.io'] as KubernetesClaims | undefined;
     if (kubernetes === undefined || !(await this.#isBacked(kubernetes))) return undefined;
     return userOf(kubernetes, claims['jti']);
+  }
+
+  /** A token of a Secret: good for as long as the Secret holds it. */
+  async #authenticateLegacy(
+    token: string,
+    claims: Claims,
+    audiences: readonly string[],
+  ): Promise<UserInfo | undefined> {
+    if (audiences.length > 0 && !audiences.some((each) => this.audiences.includes(each))) return undefined;
+    const of = (name: string): string => String(claims[`kubernetes.io/serviceaccount/${name}`] ?? '');
+    const namespace = of('namespace');
+    const serviceaccount = { name: of('service-account.name'), uid: of('service-account.uid') };
+    const secret = await this.#options.store.getConsistent(secrets, namespace, of('secret.name'));
+    if (secret === undefined || secret.metadata.deletionTimestamp !== undefined) return undefined;
+    if (Buffer.from(secret.data?.['token'] ?? '', 'base64').toString() !== token) return undefined;
+    if (claims['sub'] !== `system:serviceaccount:${namespace}:${serviceaccount.name}`) return undefined;
+    if (!(await this.#isBacked({ namespace, serviceaccount }))) return undefined;
+    return userOf({ namespace, serviceaccount }, undefined);
   }
 
   #isTimely(claims: Claims): boolean {

@@ -1,0 +1,59 @@
+// Kubernetes' own conformance tests (e2e.test of 1.20, built beforehand; CONFORMANCE names the folder) on hollow nodes.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t from 'tap';
+import { ProcessCluster } from '@naru/testkit';
+
+const root = join(import.meta.dirname, '..', '..');
+const PORT_BASE = 26_900;
+const folder = process.env['CONFORMANCE'] ?? '/opt/conformance';
+const program = join(folder, 'e2e.test');
+const kubectl = existsSync(join(folder, 'kubectl')) ? join(folder, 'kubectl') : 'kubectl';
+
+const skip = existsSync(program) ? false : `${program} is not there: Kubernetes' e2e.test must be built first`;
+
+await t.test('the API passes the conformance tests of API machinery', { skip, timeout: 900_000 }, async (t) => {
+  const list = (await readFile(join(root, 'test', 'conformance', 'api.txt'), 'utf8'))
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  const report = await mkdtemp(join(tmpdir(), 'naru-conformance-'));
+  await using cluster = await ProcessCluster.start({
+    root,
+    portBase: PORT_BASE,
+    flags: ['--kv', '1', '--apiservers', '1', '--nodes', '2', '--runtime', 'hollow'],
+  });
+  const focus = list.map((name) => RegExp.escape(name)).join('|');
+  const child = spawn(
+    program,
+    [
+      '--provider=skeleton',
+      `--kubeconfig=${cluster.kubeconfig}`,
+      `--kubectl-path=${kubectl}`,
+      '--kube-api-content-type=application/json',
+      '--node-schedulable-timeout=2m',
+      '--disable-log-dump',
+      '--ginkgo.noColor',
+      `--ginkgo.focus=${focus}`,
+      '--ginkgo.skip=SKIP-NOTHING',
+      `--report-dir=${report}`,
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
+  const stop = (): boolean => child.kill('SIGKILL');
+  process.once('exit', stop);
+  const exited = once(child, 'exit');
+  const results = new Map<string, string>();
+  for await (const line of createInterface({ input: child.stdout })) {
+    const result = /"msg":"(PASSED|FAILED) ([^"]*)"/u.exec(line);
+    if (result?.[1] !== undefined && result[2] !== undefined) results.set(result[2], result[1]);
+  }
+  await exited;
+  process.off('exit', stop);
+  await rm(report, { recursive: true, force: true });
+  for (const name of list) t.equal(results.get(name) ?? 'not run', 'PASSED', name);
+});
