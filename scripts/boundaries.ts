@@ -25,6 +25,7 @@ const pureFolders: readonly string[] = [
   'packages/kv-raft/src/raft',
   'packages/kv-raft/src/mvcc',
   'packages/kv-raft/src/lease',
+  'packages/kv-raft/src/auth',
   'packages/apiserver/src/registry/strategies',
   'packages/scheduler/src/plugins',
   'packages/kube-proxy/src/plan',

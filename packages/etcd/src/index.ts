@@ -1,3 +1,4 @@
+export * from './auth-codec.ts';
 export { EtcdClient, type CallOptions, type EtcdClientOptions, type WatchOptions } from './client.ts';
 export type { EtcdTls } from './endpoints.ts';
 export {
@@ -11,6 +12,7 @@ export {
   type ServerErrorCode,
 } from './errors.ts';
 export type * from './messages.ts';
+export * from './cluster-codec.ts';
 export * from './maintenance-codec.ts';
 export { prefixRangeEnd } from './prefix.ts';
 export * from './request-codec.ts';

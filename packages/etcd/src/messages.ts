@@ -254,3 +254,12 @@ export interface AlarmMember {
 export interface AlarmResponse {
   readonly alarms: readonly AlarmMember[];
 }
+
+export type AuthPermissionType = 'READ' | 'WRITE' | 'READWRITE';
+
+/** A role's right on one key (no `rangeEnd`), a range, or with one zero byte as its end all keys from `key` on. */
+export interface AuthPermission {
+  readonly permType: AuthPermissionType;
+  readonly key: Buffer;
+  readonly rangeEnd: Buffer;
+}

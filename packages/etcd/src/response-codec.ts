@@ -339,7 +339,7 @@ export function decodeStatusResponse(value: unknown): StatusResponse {
   };
 }
 
-function encodeMember(member: Member): string {
+export function encodeMember(member: Member): string {
   const urls = (each: readonly string[]): string[] => each.map((url) => JSON.stringify(url));
   return object(
     integer('ID', member.id) +

@@ -1,5 +1,7 @@
 import { parseDuration, UsageError, type FlagTable, type FlagValues } from '@naru/component';
+import { parseAuthToken } from './auth-token-flag.ts';
 import type { AutoCompaction } from './server/auto-compactor.ts';
+import { BCRYPT_COST_DEFAULT, BCRYPT_COST_MAX, BCRYPT_COST_MIN } from './server/passwords.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -100,6 +102,24 @@ export const flags = {
     description: 'Accept only members with a certificate of the trusted CA.',
   },
   'peer-trusted-ca-file': { type: 'string', description: "The CA of members' certificates." },
+  'auth-token': {
+    type: 'string',
+    default: 'simple',
+    description:
+      "What authenticated users hold: 'simple', or 'jwt,sign-method=M,pub-key=FILE,priv-key=FILE,ttl=DURATION'.",
+  },
+  'auth-token-ttl': {
+    type: 'integer',
+    default: 300,
+    min: 1,
+    description: 'How long a simple token lives without use, in seconds.',
+  },
+  'bcrypt-cost': {
+    type: 'integer',
+    default: BCRYPT_COST_DEFAULT,
+    min: BCRYPT_COST_MIN,
+    description: `Cost of hashing passwords, from ${BCRYPT_COST_MIN} to ${BCRYPT_COST_MAX}. Hashes are scrypt's, as costly as bcrypt's.`,
+  },
   logger: { type: 'string', default: 'pino', values: ['pino', 'zap'], description: 'Accepted; logs are JSON lines.' },
 } as const satisfies FlagTable;
 
@@ -181,6 +201,8 @@ export function checkFlags(values: Flags): void {
       throw new UsageError(`https in --${urls} needs --${certFlag} and --${keyFlag}`);
     if (values[authFlag] && values[caFlag] === undefined) throw new UsageError(`--${authFlag} needs --${caFlag}`);
   }
+  parseAuthToken(values['auth-token']);
+  if (values['bcrypt-cost'] > BCRYPT_COST_MAX) throw new UsageError(`--bcrypt-cost must be at most ${BCRYPT_COST_MAX}`);
   parseUrls('listen-metrics-urls', values['listen-metrics-urls']);
   parseUrls('advertise-client-urls', values['advertise-client-urls']);
   parseUrls('initial-advertise-peer-urls', values['initial-advertise-peer-urls']);

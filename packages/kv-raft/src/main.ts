@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readTlsFiles, runMain, type TlsMaterial } from '@naru/component';
+import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
+import { parseAuthToken } from './auth-token-flag.ts';
 import { openMember } from './driver/open-member.ts';
 import type { Member } from './driver/member.ts';
 import {
@@ -14,6 +16,7 @@ import {
 import { clusterClient } from './peer/cluster-client.ts';
 import { HttpTransport } from './peer/http-transport.ts';
 import { Server } from './server.ts';
+import { SignedTokens } from './server/signed-tokens.ts';
 import type { CommandResult } from './server/state-machine.ts';
 
 /** How long a leader that is asked to stop waits for another member to take over. */
@@ -31,6 +34,24 @@ async function readTls(values: Flags): Promise<{ readonly client: TlsMaterial; r
     key: values['peer-key-file'],
   });
   return { client, peer };
+}
+
+async function signedTokens(flag: string): Promise<SignedTokens | undefined> {
+  const options = parseAuthToken(flag);
+  if (options.type === 'simple') return undefined;
+  const read = async (file: string | undefined): Promise<Buffer | undefined> =>
+    file === undefined ? undefined : await readFile(file);
+  try {
+    return new SignedTokens({
+      ...options,
+      publicKey: await read(options.publicKeyFile),
+      privateKey: await read(options.privateKeyFile),
+      nowSeconds: () => Date.now() / 1000,
+    });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--auth-token ${flag}: ${why}`);
+  }
 }
 
 await runMain({
@@ -54,6 +75,9 @@ await runMain({
       requestBytesMax: values['max-request-bytes'],
       txnOpsMax: values['max-txn-ops'],
       autoCompaction,
+      authTokenTtlMs: values['auth-token-ttl'] * 1000,
+      bcryptCost: values['bcrypt-cost'],
+      signedTokens: await signedTokens(values['auth-token']),
       startConsensus: async (stateMachine) => {
         member = await openMember({
           name: values.name,

@@ -1,6 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Cancel, Clock, Logger } from '@naru/component';
 import { EtcdError, grpcCodes, isEtcdError } from '@naru/etcd';
+import type { Credentials } from '../server/auth-guard.ts';
 import { frame, FrameReader } from './frame-reader.ts';
 
 /** How long a client may take to end its side of a stream that the server has ended. */
@@ -16,6 +17,7 @@ export class GrpcCall {
     readonly clock: Clock;
     readonly logger: Logger;
     readonly path: string;
+    readonly credentials: Credentials;
   };
   readonly #reader: FrameReader;
   /** Set for calls that go on until one side ends them. */
@@ -26,7 +28,13 @@ export class GrpcCall {
 
   constructor(
     stream: ServerHttp2Stream,
-    options: { readonly bytesMax: number; readonly clock: Clock; readonly logger: Logger; readonly path: string },
+    options: {
+      readonly bytesMax: number;
+      readonly clock: Clock;
+      readonly logger: Logger;
+      readonly path: string;
+      readonly credentials: Credentials;
+    },
   ) {
     this.#stream = stream;
     this.#options = options;
@@ -35,6 +43,11 @@ export class GrpcCall {
     stream.on('error', () => {});
     stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers));
     stream.once('close', () => this.#cancelDeadline?.());
+  }
+
+  /** Who calls. */
+  get credentials(): Credentials {
+    return this.#options.credentials;
   }
 
   /** False once it is ended by either side: what is written then goes nowhere. */

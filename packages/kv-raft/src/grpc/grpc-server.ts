@@ -6,8 +6,10 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Clock, Logger } from '@naru/component';
 import { EtcdError } from '@naru/etcd';
+import { credentialsOf } from '../server/auth-guard.ts';
 import { AuthorityFilter } from './authority-filter.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Messages } from './messages.ts';
@@ -23,6 +25,8 @@ const DRAIN_TIMEOUT_MS = 1500;
 
 export interface GrpcServerOptions extends GrpcServices {
   readonly requestBytesMax: number;
+  /** Take the common name of a client's certificate, which TLS has verified, for its user. */
+  readonly clientCertAuth: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -33,6 +37,8 @@ export class GrpcServer implements AsyncDisposable {
   readonly #http2: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #calls = new Set<GrpcCall>();
+  /** Of the clients' certificates. */
+  readonly #commonNames = new WeakMap<ServerHttp2Session, string>();
   #methods: Promise<ReadonlyMap<string, Method>> | undefined;
   #stopping = false;
 
@@ -53,6 +59,10 @@ export class GrpcServer implements AsyncDisposable {
 
   /** Takes a connection whose client begins with HTTP/2's preface. */
   accept(socket: Socket): void {
+    // The session is made, and told, within the call.
+    const commonName = this.#options.clientCertAuth ? commonNameOf(socket) : undefined;
+    if (commonName !== undefined)
+      this.#http2.once('session', (session) => void this.#commonNames.set(session, commonName));
     this.#http2.emit('connection', new AuthorityFilter(socket));
   }
 
@@ -74,7 +84,11 @@ export class GrpcServer implements AsyncDisposable {
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const path = String(headers[':path']);
     const { requestBytesMax, clock, logger } = this.#options;
-    const call = new GrpcCall(stream, { bytesMax: requestBytesMax + MESSAGE_OVERHEAD_BYTES, clock, logger, path });
+    const { session } = stream;
+    const commonName = session === undefined ? undefined : this.#commonNames.get(session as ServerHttp2Session);
+    const credentials = credentialsOf(headers, commonName);
+    const bytesMax = requestBytesMax + MESSAGE_OVERHEAD_BYTES;
+    const call = new GrpcCall(stream, { bytesMax, clock, logger, path, credentials });
     if (headers[':method'] !== 'POST' || !String(headers['content-type']).startsWith('application/grpc')) {
       stream.respond({ ':status': 415 }, { endStream: true });
       stream.resume();
@@ -96,4 +110,10 @@ export class GrpcServer implements AsyncDisposable {
       call.fail(error);
     }
   }
+}
+
+function commonNameOf(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const name = socket.getPeerCertificate().subject?.CN;
+  return typeof name === 'string' && name !== '' ? name : undefined;
 }

@@ -1,8 +1,9 @@
 /**
  * Commands as they stand in the Raft log. The same bytes give the same effect on every member.
  *
- *   command     = format:u8 (1)  kind:u8  body
- *   body        = put | deleteRange | txn | compaction | leaseGrant | leaseRevoke | leaseKeepAlive | alarm, by kind
+ *   command     = origin  kind:u8  body
+ *   origin      = format:u8 (1 anonymous, 2 a user, 3 the members themselves)  [user:bytes  authRevision:uvarint]
+ *   body        = put | deleteRange | txn | compaction | leaseGrant | leaseRevoke | leaseKeepAlive | alarm | auth, by kind
  *   put         = flags:u8 (1 prevKv, 2 ignoreValue, 4 ignoreLease, 8 has a lease)  key:bytes  value:bytes  [lease:i64]
  *   deleteRange = flags:u8 (1 prevKv)  key:bytes  end:bytes
  *   range       = flags:u8 (1 keysOnly, 2 countOnly, 4 has filters)  key:bytes  end:bytes  limit:varint  revision:varint
@@ -14,10 +15,19 @@
  *   leaseGrant  = id:i64  ttl:varint
  *   leaseRevoke = id:i64      leaseKeepAlive = id:i64
  *   alarm       = action:u8 (1 activate, 2 deactivate)  member:u64  alarm:u8 (1 NOSPACE, 2 CORRUPT)
+ *   auth        = see auth/auth-operation.ts
  *
  *   bytes = length:uvarint octets      u8, i64, u64 = little endian      uvarint, varint: see binary.ts
  */
 import { compareResults, compareTargets, sortOrders, sortTargets } from '@naru/etcd';
+import {
+  readAuthOperation,
+  readText,
+  writeAuthOperation,
+  writeText,
+  type AuthOperation,
+} from '../auth/auth-operation.ts';
+import type { AuthInfo } from '../auth/auth-store.ts';
 import { BinaryReader, BinaryWriter } from './binary.ts';
 import type {
   Comparison,
@@ -40,9 +50,13 @@ export type Command =
   | { readonly type: 'leaseRevoke'; readonly id: bigint }
   /** Starts the lease's time again on every member; changes nothing that is replicated. */
   | { readonly type: 'leaseKeepAlive'; readonly id: bigint }
-  | { readonly type: 'alarm'; readonly activate: boolean; readonly memberId: bigint; readonly alarm: AlarmType };
+  | { readonly type: 'alarm'; readonly activate: boolean; readonly memberId: bigint; readonly alarm: AlarmType }
+  | { readonly type: 'auth'; readonly operation: AuthOperation };
 
-const FORMAT = 1;
+/** On whose behalf a command is proposed: nobody's, a user's, or the members' own. */
+export type Origin = 'anonymous' | 'cluster' | AuthInfo;
+
+const formats = { anonymous: 1, user: 2, cluster: 3 } as const;
 const kinds = {
   put: 1,
   deleteRange: 2,
@@ -53,6 +67,7 @@ const kinds = {
   leaseRevoke: 7,
   leaseKeepAlive: 8,
   alarm: 9,
+  auth: 10,
 } as const satisfies Record<Command['type'] | 'range', number>;
 
 /** Nested txns deeper than this are refused at the edge (each level costs at least one of the txn's operations). */
@@ -62,9 +77,9 @@ const NESTING_MAX = 128;
 export class CommandEncoder {
   readonly #writer = new BinaryWriter();
 
-  encode(command: Command): Buffer {
+  encode(command: Command, origin: Origin = 'anonymous'): Buffer {
     const writer = this.#writer;
-    writer.u8(FORMAT);
+    writeOrigin(writer, origin);
     writer.u8(kinds[command.type]);
     switch (command.type) {
       case 'put':
@@ -92,6 +107,9 @@ export class CommandEncoder {
         writer.u64(command.memberId);
         writer.u8(alarmTypes.indexOf(command.alarm) + 1);
         break;
+      case 'auth':
+        writeAuthOperation(writer, command.operation);
+        break;
       default:
         command satisfies never;
     }
@@ -101,12 +119,40 @@ export class CommandEncoder {
 
 /** @throws RangeError for bytes that are no command */
 export function decodeCommand(data: Uint8Array): Command {
+  return decodeProposal(data).command;
+}
+
+/** @throws RangeError for bytes that are no command */
+export function decodeProposal(data: Uint8Array): { readonly command: Command; readonly origin: Origin } {
   const reader = new BinaryReader(data);
-  const format = reader.u8();
-  if (format !== FORMAT) throw new RangeError(`command: unknown format ${format}`);
+  const origin = readOrigin(reader);
   const command = readCommand(reader, reader.u8());
   if (reader.remaining > 0) throw new RangeError('command: trailing bytes');
-  return command;
+  return { command, origin };
+}
+
+function writeOrigin(writer: BinaryWriter, origin: Origin): void {
+  if (typeof origin === 'string') {
+    writer.u8(formats[origin]);
+    return;
+  }
+  writer.u8(formats.user);
+  writeText(writer, origin.user);
+  writer.uvarint(origin.revision);
+}
+
+function readOrigin(reader: BinaryReader): Origin {
+  const format = reader.u8();
+  switch (format) {
+    case formats.anonymous:
+      return 'anonymous';
+    case formats.cluster:
+      return 'cluster';
+    case formats.user:
+      return { user: readText(reader), revision: reader.uvarint() };
+    default:
+      throw new RangeError(`command: unknown format ${format}`);
+  }
 }
 
 function readCommand(reader: BinaryReader, kind: number): Command {
@@ -132,6 +178,8 @@ function readCommand(reader: BinaryReader, kind: number): Command {
         memberId: reader.u64(),
         alarm: named(alarmTypes, reader.u8() - 1),
       };
+    case kinds.auth:
+      return { type: 'auth', operation: readAuthOperation(reader) };
     default:
       throw new RangeError(`command: unknown kind ${kind}`);
   }

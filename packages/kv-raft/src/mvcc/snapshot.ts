@@ -2,14 +2,15 @@
  * The whole store as a sequence of payloads, at one revision and without what is compacted, so that equal stores give
  * equal payloads however far the physical compaction of each has come.
  *
- *   payload  = header | records | end
+ *   payload  = header | auth (or none) | records | end
  *   header   = 1:u8  appliedIndex:uvarint  revision:uvarint  compactRevision:varint
  *              n:uvarint (lease:i64 ttl:varint)*n   n:uvarint (member:u64 alarm:u8)*n
+ *   auth     = 4:u8  state, to the end of the payload: see AuthStore.encode
  *   records  = 2:u8  (key:bytes  n:uvarint version*n)*, to the end of the payload
  *   version  = flags:u8 (1 has a lease)  main:uvarint  sub:uvarint  create:uvarint  version:uvarint  value:bytes  [lease:i64]
  *   end      = 3:u8  keys:uvarint
  */
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { LeaseStore } from '../lease/lease-store.ts';
 import { BinaryReader, BinaryWriter } from './binary.ts';
 import { alarmTypes, type AlarmType } from './command.ts';
@@ -20,6 +21,7 @@ import { indexAt, type KeyRecord, type Version } from './version.ts';
 const HEADER = 1;
 const RECORDS = 2;
 const END = 3;
+const AUTH = 4;
 
 /** A records payload ends when it is at least this long. */
 const RECORDS_BYTES = 256 * 1024;
@@ -38,6 +40,8 @@ export interface SnapshotHeader {
   readonly compactRevision: number;
   readonly leases: readonly { readonly id: bigint; readonly ttl: number }[];
   readonly alarms: readonly Alarm[];
+  /** Users, roles and permissions; absent: none. */
+  readonly auth?: Uint8Array;
 }
 
 /**
@@ -61,6 +65,7 @@ export function* snapshotPayloads(store: MvccStore, header: SnapshotHeader): Gen
     writer.u8(alarmTypes.indexOf(alarm.alarm) + 1);
   }
   yield writer.take();
+  if (header.auth !== undefined) yield Buffer.concat([Buffer.of(AUTH), header.auth]);
   const keys = yield* recordPayloads(store, header);
   writer.u8(END);
   writer.uvarint(keys);
@@ -144,6 +149,7 @@ export class SnapshotLoader {
     const reader = new BinaryReader(payload);
     const kind = reader.u8();
     if (kind === HEADER && this.#header === undefined) this.#readHeader(reader);
+    else if (kind === AUTH && this.#header !== undefined) this.#header = { ...this.#header, auth: payload.slice(1) };
     else if (kind === RECORDS && this.#header !== undefined) this.#readRecords(reader);
     else if (kind === END && this.#header !== undefined) {
       if (reader.uvarint() !== this.#keys) throw new RangeError('snapshot: keys are missing');

@@ -11,6 +11,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '@naru/etcd';
+import { refuseOperation } from '../auth/access.ts';
 import type { Operation, TxnOperation } from '../mvcc/operation.ts';
 import { executeRange } from '../mvcc/range.ts';
 import {
@@ -23,6 +24,7 @@ import {
   txnOperation,
 } from '../mvcc/request.ts';
 import { executeTxn } from '../mvcc/txn.ts';
+import type { AuthGuard, Credentials } from './auth-guard.ts';
 import type { Proposer } from './proposer.ts';
 import type { Quota } from './quota.ts';
 import { deleteRangeResponse, putResponse, rangeResponse, txnResponse } from './results.ts';
@@ -41,6 +43,7 @@ export class KvServer {
   readonly #proposer: Proposer;
   readonly #machine: KvStateMachine;
   readonly #quota: Quota;
+  readonly #guard: AuthGuard;
   readonly #limits: { readonly txnOpsMax: number };
   readonly #compacted: (physical: boolean) => Promise<void>;
 
@@ -48,6 +51,7 @@ export class KvServer {
     readonly proposer: Proposer;
     readonly machine: KvStateMachine;
     readonly quota: Quota;
+    readonly guard: AuthGuard;
     readonly txnOpsMax: number;
     /** Resolves when the space of the last compaction is given back. */
     readonly compacted: () => Promise<void>;
@@ -55,60 +59,74 @@ export class KvServer {
     this.#proposer = options.proposer;
     this.#machine = options.machine;
     this.#quota = options.quota;
+    this.#guard = options.guard;
     this.#limits = { txnOpsMax: options.txnOpsMax };
     this.#compacted = async (physical) => {
       if (physical) await options.compacted();
     };
   }
 
-  async range(request: RangeRequest): Promise<RangeResponse> {
+  async range(request: RangeRequest, credentials?: Credentials): Promise<RangeResponse> {
     const operation = rangeOperation(request);
     this.#check(operation);
     this.counters.range++;
     if (request.serializable !== true) await this.#proposer.linearize();
+    if (this.#guard.enabled) await this.#checkAccess(operation, credentials);
     const result = executeRange(this.#machine.store, operation);
     if (result.type === 'error') throw new EtcdError(result.code);
     return rangeResponse(result, this.#proposer.header(result.revision));
   }
 
-  async put(request: PutRequest): Promise<PutResponse> {
+  async put(request: PutRequest, credentials?: Credentials): Promise<PutResponse> {
     const operation = putOperation(request);
     this.#check(operation);
     this.counters.put++;
     await this.#quota.check(operation);
-    const result = await this.#proposer.propose<'put'>(operation);
+    const result = await this.#proposer.propose<'put'>(operation, credentials);
     return putResponse(result, this.#proposer.header(result.revision));
   }
 
-  async deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResponse> {
+  async deleteRange(request: DeleteRangeRequest, credentials?: Credentials): Promise<DeleteRangeResponse> {
     const operation = deleteRangeOperation(request);
     this.#check(operation);
     this.counters.delete++;
-    const result = await this.#proposer.propose<'deleteRange'>(operation);
+    const result = await this.#proposer.propose<'deleteRange'>(operation, credentials);
     return deleteRangeResponse(result, this.#proposer.header(result.revision));
   }
 
-  async txn(request: TxnRequest): Promise<TxnResponse> {
+  async txn(request: TxnRequest, credentials?: Credentials): Promise<TxnResponse> {
     const operation = txnOperation(request);
     this.#check(operation);
     this.counters.txn++;
-    if (isReadOnly(operation)) return await this.#readTxn(request, operation);
+    if (isReadOnly(operation)) return await this.#readTxn(request, operation, credentials);
     if (mayPut(operation)) await this.#quota.check(operation);
-    const result = await this.#proposer.propose<'txn'>(operation);
+    const result = await this.#proposer.propose<'txn'>(operation, credentials);
     return txnResponse(result, this.#proposer.header(result.revision));
   }
 
-  async compact(request: CompactionRequest): Promise<CompactionResponse> {
-    const result = await this.#proposer.propose<'done'>({ type: 'compaction', revision: request.revision });
+  async compact(request: CompactionRequest, credentials?: Credentials | 'cluster'): Promise<CompactionResponse> {
+    const result = await this.#proposer.propose<'done'>(
+      { type: 'compaction', revision: request.revision },
+      credentials,
+    );
     await this.#compacted(request.physical === true);
     return { header: this.#proposer.header(result.revision) };
   }
 
-  async #readTxn(request: TxnRequest, operation: TxnOperation): Promise<TxnResponse> {
+  async #readTxn(
+    request: TxnRequest,
+    operation: TxnOperation,
+    credentials: Credentials | undefined,
+  ): Promise<TxnResponse> {
     if (!isSerializable(request)) await this.#proposer.linearize();
+    if (this.#guard.enabled) await this.#checkAccess(operation, credentials);
     const result = executeTxn(this.#machine.store, operation);
     if (result.type === 'error') throw new EtcdError(result.code);
     return txnResponse(result, this.#proposer.header(result.revision));
+  }
+
+  async #checkAccess(operation: Operation, credentials: Credentials | undefined): Promise<void> {
+    await this.#guard.check(credentials, (context, info) => refuseOperation(context, info, operation));
   }
 
   #check(operation: Operation): void {

@@ -10,6 +10,8 @@ import {
   type LeaseTimeToLiveResponse,
 } from '@naru/etcd';
 import type { Cancel, Clock, Logger } from '@naru/component';
+import { refuseLeaseKeys } from '../auth/access.ts';
+import type { AuthGuard, Credentials } from './auth-guard.ts';
 import { every } from './every.ts';
 import type { Proposer } from './proposer.ts';
 import type { KvStateMachine } from './state-machine.ts';
@@ -24,6 +26,7 @@ const EXPIRY_BATCH = 500;
 export class LeaseServer implements Disposable {
   readonly #proposer: Proposer;
   readonly #machine: KvStateMachine;
+  readonly #guard: AuthGuard;
   readonly #clock: Clock;
   readonly #ttlMin: number;
   readonly #logger: Logger;
@@ -33,6 +36,7 @@ export class LeaseServer implements Disposable {
   constructor(options: {
     readonly proposer: Proposer;
     readonly machine: KvStateMachine;
+    readonly guard: AuthGuard;
     readonly clock: Clock;
     /** Seconds: a lease must outlive an election. */
     readonly ttlMin: number;
@@ -40,21 +44,22 @@ export class LeaseServer implements Disposable {
   }) {
     this.#proposer = options.proposer;
     this.#machine = options.machine;
+    this.#guard = options.guard;
     this.#clock = options.clock;
     this.#ttlMin = options.ttlMin;
     this.#logger = options.logger;
   }
 
-  async grant(request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
+  async grant(request: LeaseGrantRequest, credentials?: Credentials): Promise<LeaseGrantResponse> {
     if (request.ttl > TTL_MAX) throw new EtcdError('leaseTtlTooLarge');
     const id = request.id === undefined || request.id === 0n ? newLeaseId() : request.id;
     const ttl = Math.max(request.ttl, this.#ttlMin);
-    const result = await this.#proposer.propose<'done'>({ type: 'leaseGrant', id, ttl });
+    const result = await this.#proposer.propose<'done'>({ type: 'leaseGrant', id, ttl }, credentials);
     return { header: this.#proposer.header(result.revision), id, ttl };
   }
 
-  async revoke(id: bigint): Promise<LeaseRevokeResponse> {
-    const result = await this.#proposer.propose<'done'>({ type: 'leaseRevoke', id });
+  async revoke(id: bigint, credentials?: Credentials): Promise<LeaseRevokeResponse> {
+    const result = await this.#proposer.propose<'done'>({ type: 'leaseRevoke', id }, credentials);
     return { header: this.#proposer.header(result.revision) };
   }
 
@@ -64,8 +69,13 @@ export class LeaseServer implements Disposable {
     return { header: this.#proposer.header(result.revision), id, ttl: result.ttl };
   }
 
-  async timeToLive(request: { readonly id: bigint; readonly keys: boolean }): Promise<LeaseTimeToLiveResponse> {
+  async timeToLive(
+    request: { readonly id: bigint; readonly keys: boolean },
+    credentials?: Credentials,
+  ): Promise<LeaseTimeToLiveResponse> {
     await this.#proposer.linearize();
+    if (request.keys)
+      await this.#guard.check(credentials, (context, info) => refuseLeaseKeys(context, info, request.id));
     const { store, leaseClock } = this.#machine;
     const { id } = request;
     const header = this.#proposer.header(store.revision);
@@ -105,7 +115,7 @@ export class LeaseServer implements Disposable {
       await Promise.all(
         ids.map(async (id) => {
           try {
-            await this.#proposer.propose({ type: 'leaseRevoke', id });
+            await this.#proposer.propose({ type: 'leaseRevoke', id }, 'cluster');
           } catch (error) {
             if (isEtcdError(error, 'leaseNotFound')) this.#machine.leaseClock.remove(id);
             else throw error;

@@ -5,12 +5,12 @@ import {
   type AlarmMember,
   type AlarmRequest,
   type AlarmResponse,
-  type MemberListResponse,
   type ResponseHeader,
   type StatusResponse,
 } from '@naru/etcd';
 import { ConsensusError, type Consensus } from '../consensus.ts';
 import { recordPayloads } from '../mvcc/snapshot.ts';
+import type { Credentials } from './auth-guard.ts';
 import type { Proposer } from './proposer.ts';
 import type { CommandResult, KvStateMachine } from './state-machine.ts';
 import { ETCD_VERSION } from './version.ts';
@@ -18,7 +18,7 @@ import { ETCD_VERSION } from './version.ts';
 /** How long another member may take to become the leader. */
 const MOVE_LEADER_TIMEOUT_MS = 5000;
 
-/** etcd's Maintenance service and the reading half of Cluster, on one member. */
+/** etcd's Maintenance service on one member. */
 export class MaintenanceServer {
   readonly #consensus: Consensus<CommandResult>;
   readonly #proposer: Proposer;
@@ -50,11 +50,6 @@ export class MaintenanceServer {
       errors: status.leaderId === 0n ? ['etcdserver: no leader', ...alarms] : alarms,
       isLearner: status.members.find((each) => each.id === status.memberId)?.isLearner ?? false,
     };
-  }
-
-  memberList(): MemberListResponse {
-    // etcd leaves the revision out here.
-    return { header: this.#proposer.header(0), members: this.#consensus.status().members };
   }
 
   /** A checksum of all keys and their uncompacted versions at `revision`; 0: the newest. Equal on all members. */
@@ -100,16 +95,16 @@ export class MaintenanceServer {
     return { header: this.#proposer.header(0) };
   }
 
-  async alarm(request: AlarmRequest): Promise<AlarmResponse> {
+  async alarm(request: AlarmRequest, credentials?: Credentials): Promise<AlarmResponse> {
     const { action, memberId, alarm } = request;
     if (action === 'GET') return { alarms: this.#machine.alarms.filter((each) => matches(each, memberId, alarm)) };
     if (action === 'ACTIVATE') {
       if (alarm === 'NONE') return { alarms: [] };
-      await this.#proposer.propose({ type: 'alarm', activate: true, memberId, alarm });
+      await this.#proposer.propose({ type: 'alarm', activate: true, memberId, alarm }, credentials);
       return { alarms: [{ memberId, alarm }] };
     }
     const lifted = this.#machine.alarms.filter((each) => matches(each, memberId, alarm));
-    for (const each of lifted) await this.#proposer.propose({ type: 'alarm', activate: false, ...each });
+    for (const each of lifted) await this.#proposer.propose({ type: 'alarm', activate: false, ...each }, credentials);
     return { alarms: lifted };
   }
 

@@ -50,7 +50,7 @@ export class Quota {
   }
 
   async #alarm(activate: boolean): Promise<void> {
-    await this.#proposer.propose({ type: 'alarm', activate, memberId: this.#memberId, alarm: 'NOSPACE' });
+    await this.#proposer.propose({ type: 'alarm', activate, memberId: this.#memberId, alarm: 'NOSPACE' }, 'cluster');
   }
 }
 

@@ -1,7 +1,11 @@
+import { refuseCommand } from '../auth/access.ts';
+import type { AuthOperation } from '../auth/auth-operation.ts';
+import { AuthStore } from '../auth/auth-store.ts';
+import { AUTH_TOKEN_TTL_MS_DEFAULT, SimpleTokens } from '../auth/simple-tokens.ts';
 import type { CommandEntry, StateMachine } from '../consensus.ts';
 import { LeaseClock } from '../lease/lease-clock.ts';
 import { LeaseStore } from '../lease/lease-store.ts';
-import { alarmTypes, decodeCommand, type Command } from '../mvcc/command.ts';
+import { alarmTypes, decodeProposal, type Command, type Origin } from '../mvcc/command.ts';
 import { refuse, type OperationResult, type Refusal } from '../mvcc/operation.ts';
 import { mayPut } from '../mvcc/request.ts';
 import type { Alarm } from '../mvcc/snapshot.ts';
@@ -16,7 +20,8 @@ export type CommandResult =
   | Refusal
   | { readonly type: 'done'; readonly revision: number }
   /** `ttl` is 0 when there is no such lease. */
-  | { readonly type: 'renewed'; readonly revision: number; readonly ttl: number };
+  | { readonly type: 'renewed'; readonly revision: number; readonly ttl: number }
+  | { readonly type: 'authenticated'; readonly revision: number; readonly token: string };
 
 export interface StateMachineEvents {
   /** Changes of one or more revisions, in order, after all of them are applied. */
@@ -28,23 +33,37 @@ export interface StateMachineEvents {
   leadershipChanged(term: number | undefined): void;
 }
 
-/** The replicated state: keys, leases, alarms. Synchronous and deterministic but for the clock of leases, which is local. */
+/**
+ * The replicated state: keys, leases, alarms, users. Synchronous and deterministic but for the clocks of leases and tokens,
+ * which are local.
+ */
 export class KvStateMachine implements StateMachine<CommandResult> {
   readonly leaseClock = new LeaseClock();
+  readonly tokens: SimpleTokens;
   /** Milliseconds of a clock that never goes backwards. */
   readonly #now: () => number;
   readonly #events: StateMachineEvents;
   #store = new MvccStore(new LeaseStore());
   #alarms = new Map<string, Alarm>();
+  #auth = new AuthStore();
   #appliedIndex = 0;
 
-  constructor(options: { readonly now: () => number; readonly events: StateMachineEvents }) {
+  constructor(options: {
+    readonly now: () => number;
+    readonly events: StateMachineEvents;
+    readonly authTokenTtlMs?: number;
+  }) {
     this.#now = options.now;
     this.#events = options.events;
+    this.tokens = new SimpleTokens(options.authTokenTtlMs ?? AUTH_TOKEN_TTL_MS_DEFAULT);
   }
 
   get store(): MvccStore {
     return this.#store;
+  }
+
+  get auth(): AuthStore {
+    return this.#auth;
   }
 
   get appliedIndex(): number {
@@ -59,7 +78,8 @@ export class KvStateMachine implements StateMachine<CommandResult> {
     const results: CommandResult[] = [];
     const changes: Version[] = [];
     for (const entry of entries) {
-      const result = this.#execute(decodeCommand(entry.data));
+      const { command, origin } = decodeProposal(entry.data);
+      const result = this.#execute(command, origin, entry.index);
       for (const change of this.#store.commit()) changes.push(change);
       this.#appliedIndex = entry.index;
       results.push(result);
@@ -76,6 +96,7 @@ export class KvStateMachine implements StateMachine<CommandResult> {
       compactRevision: store.compactRevision,
       leases: Array.from(store.leases.values(), ({ id, ttl }) => ({ id, ttl })),
       alarms: this.alarms,
+      auth: this.#auth.encode(),
     };
     return { index: this.#appliedIndex, chunks: writeSnapshot(store, header, store.pin()) };
   }
@@ -84,6 +105,8 @@ export class KvStateMachine implements StateMachine<CommandResult> {
     const { store, header } = await readSnapshot(chunks);
     this.#store = store;
     this.#alarms = new Map(header.alarms.map((alarm) => [alarmKey(alarm), alarm]));
+    this.#auth = header.auth === undefined ? new AuthStore() : AuthStore.decode(header.auth);
+    this.tokens.clear();
     this.#appliedIndex = header.appliedIndex;
     this.leaseClock.extendAll(store.leases.values(), this.#now());
     this.#events.restored();
@@ -94,10 +117,15 @@ export class KvStateMachine implements StateMachine<CommandResult> {
     this.#events.leadershipChanged(term);
   }
 
-  #execute(command: Command): CommandResult {
+  #execute(command: Command, origin: Origin, index: number): CommandResult {
     const refusal = this.#refusedByAlarm(command);
     if (refusal !== undefined) return refusal;
     const store = this.#store;
+    if (this.#auth.enabled && origin !== 'cluster') {
+      const info = origin === 'anonymous' ? undefined : origin;
+      const code = refuseCommand({ auth: this.#auth, leases: store.leases }, info, command);
+      if (code !== undefined) return refuse(code);
+    }
     switch (command.type) {
       case 'put':
         return store.put(command);
@@ -122,18 +150,43 @@ export class KvStateMachine implements StateMachine<CommandResult> {
         if (command.activate) this.#alarms.set(alarmKey(command), { memberId: command.memberId, alarm: command.alarm });
         else this.#alarms.delete(alarmKey(command));
         return { type: 'done', revision: store.revision };
+      case 'auth':
+        return this.#executeAuth(command.operation, index);
       default:
         return command satisfies never;
     }
   }
 
   #refusedByAlarm(command: Command): Refusal | undefined {
-    if (this.#alarms.size === 0 || command.type === 'alarm') return undefined;
+    if (this.#alarms.size === 0 || command.type === 'alarm' || command.type === 'auth') return undefined;
     const active = new Set(Array.from(this.#alarms.values(), (each) => each.alarm));
     if (active.has('CORRUPT')) return refuse('corrupt');
     const grows =
       command.type === 'leaseGrant' || ((command.type === 'put' || command.type === 'txn') && mayPut(command));
     return active.has('NOSPACE') && grows ? refuse('noSpace') : undefined;
+  }
+
+  #executeAuth(operation: AuthOperation, index: number): CommandResult {
+    const code = this.#auth.execute(operation);
+    if (code !== undefined) return refuse(code);
+    const { revision } = this.#store;
+    switch (operation.action) {
+      case 'authenticate': {
+        const token = `${operation.tokenPrefix}.${index}`;
+        this.tokens.assign(token, operation.name, this.#now());
+        return { type: 'authenticated', revision, token };
+      }
+      case 'disable':
+        this.tokens.clear();
+        break;
+      case 'userDelete':
+      case 'userChangePassword':
+        this.tokens.revoke(operation.name);
+        break;
+      default:
+        break;
+    }
+    return { type: 'done', revision };
   }
 
   #compact(revision: number): CommandResult {

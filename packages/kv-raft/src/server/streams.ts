@@ -1,13 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { EtcdError, decodeLeaseRequest, encodeLeaseKeepAliveResponse, grpcCodes, isEtcdError } from '@naru/etcd';
+import { credentialsOf, type AuthGuard } from './auth-guard.ts';
 import { JsonSplitter } from './json-splitter.ts';
 import type { LeaseServer } from './lease-server.ts';
 import { jsonLines, WatchSession, type WatchSessionOptions } from './watch-session.ts';
 
 export interface StreamHandlers {
   readonly lease: LeaseServer;
-  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding'>;
+  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding' | 'access'>;
+  readonly guard: AuthGuard;
 }
 
 /** Handles one message of a stream; a promise holds up the next one. */
@@ -31,7 +33,12 @@ export function addStreams(app: FastifyInstance, handlers: StreamHandlers, reque
     scope.post('/v3/watch', (request, reply) => {
       reply.hijack();
       noteOpen(reply);
-      const session = new WatchSession({ ...handlers.watch, output: reply.raw, encoding: jsonLines });
+      const session = new WatchSession({
+        ...handlers.watch,
+        output: reply.raw,
+        encoding: jsonLines,
+        access: { guard: handlers.guard, credentials: credentialsOf(request.headers) },
+      });
       reply.raw.on('drain', () => session.drained());
       reply.raw.once('close', () => session[Symbol.dispose]());
       void receive(request, reply, requestBytesMax, (message) => session.receive(message));
@@ -77,6 +84,8 @@ function encodeStreamError(error: EtcdError): string {
 
 const httpStatusTexts: Readonly<Record<number, string>> = {
   400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not Found',
   408: 'Request Timeout',
   412: 'Precondition Failed',

@@ -2,13 +2,15 @@ import {
   decodeWatchRequest,
   encodeWatchEvent,
   encodeWatchResponse,
+  isEtcdError,
   type ResponseHeader,
   type WatchCreateRequest,
   type WatchEvent,
   type WatchResponse,
 } from '@naru/etcd';
-import { NO_END } from '../mvcc/operation.ts';
+import { NO_END, type KeyRange } from '../mvcc/operation.ts';
 import type { EventBatch, HubEvent, WatchHub, WatchSink, WatchStreamState } from '../watch/watch-hub.ts';
+import type { AuthGuard, Credentials } from './auth-guard.ts';
 import { keyValue } from './results.ts';
 
 /** A stream with more than this waiting in its socket gets no events until it is drained. */
@@ -46,6 +48,8 @@ export interface WatchSessionOptions<E = string> {
   readonly currentRevision: () => number;
   /** Larger responses are split for watches that ask for fragments. */
   readonly fragmentBytesMax: number;
+  /** Whose stream it is, and who decides what they may see; absent: everything. */
+  readonly access?: { readonly guard: AuthGuard; readonly credentials: Credentials };
 }
 
 /** One watch stream: requests come in as parsed JSON or its like, responses go out in the stream's encoding. */
@@ -53,19 +57,24 @@ export class WatchSession<E extends string | Uint8Array> implements WatchSink, D
   readonly #options: WatchSessionOptions<E>;
   readonly #stream: WatchStreamState;
   readonly #fragmented = new Set<number>();
+  #closed = false;
 
   constructor(options: WatchSessionOptions<E>) {
     this.#options = options;
     this.#stream = options.hub.open(this);
   }
 
-  /** @throws EtcdError invalidRequest */
-  receive(message: unknown): void {
+  /** The next message must wait for the promise, if there is one. @throws EtcdError invalidRequest */
+  receive(message: unknown): void | Promise<void> {
     const request = decodeWatchRequest(message);
-    if (request === undefined) return;
-    if ('createRequest' in request) this.#create(request.createRequest);
-    else if ('cancelRequest' in request) this.#cancel(request.cancelRequest.watchId);
+    if (request === undefined) return undefined;
+    if ('createRequest' in request) {
+      const { access } = this.#options;
+      if (access?.guard.enabled === true) return this.#createIfPermitted(request.createRequest, access);
+      this.#create(request.createRequest);
+    } else if ('cancelRequest' in request) this.#cancel(request.cancelRequest.watchId);
     else this.#options.hub.requestProgress(this.#stream);
+    return undefined;
   }
 
   /** The client reads again. */
@@ -100,16 +109,35 @@ export class WatchSession<E extends string | Uint8Array> implements WatchSink, D
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#options.hub.close(this.#stream);
+  }
+
+  /** Looked at when a watch is created; as in etcd it goes on when the right is taken away. */
+  async #createIfPermitted(
+    request: WatchCreateRequest,
+    { guard, credentials }: NonNullable<WatchSessionOptions['access']>,
+  ): Promise<void> {
+    let refused: unknown;
+    try {
+      await guard.check(credentials, ({ auth }, info) => auth.refuseRange(info, rangeOf(request), 'read'));
+    } catch (error) {
+      refused = error;
+    }
+    if (this.#closed) return;
+    if (refused === undefined) this.#create(request);
+    else if (isEtcdError(refused)) {
+      const revision = this.#options.currentRevision();
+      const cancelReason = CANCELED_FOR_PERMISSION;
+      this.#send({ watchId: request.watchId ?? 0, revision, created: true, canceled: true, cancelReason });
+    } else throw refused;
   }
 
   #create(request: WatchCreateRequest): void {
     const revision = this.#options.currentRevision();
     const refuse = (cancelReason: string): void =>
       this.#send({ watchId: -1, revision, created: true, canceled: true, cancelReason });
-    // An empty key is the least one.
-    const key = request.key.length === 0 ? '\0' : request.key.toString('latin1');
-    const end = request.rangeEnd?.toString('latin1') ?? '';
+    const { key, end } = rangeOf(request);
     const wanted = request.watchId ?? 0;
     if (end !== '' && end !== NO_END && end <= key) return refuse('mvcc: watcher range is empty');
     if (this.#stream.watchers.has(wanted) && wanted !== 0)
@@ -175,6 +203,15 @@ export class WatchSession<E extends string | Uint8Array> implements WatchSink, D
     }
     return events;
   }
+}
+
+/** What a watch tells that may not be: etcd's text of the error, whatever the reason. */
+const CANCELED_FOR_PERMISSION = 'rpc error: code = PermissionDenied desc = etcdserver: permission denied';
+
+function rangeOf(request: WatchCreateRequest): KeyRange {
+  // An empty key is the least one.
+  const key = request.key.length === 0 ? '\0' : request.key.toString('latin1');
+  return { key, end: request.rangeEnd?.toString('latin1') ?? '' };
 }
 
 type ResponseFields = Partial<Omit<WatchResponse, 'header' | 'events'>> & { readonly revision?: number };

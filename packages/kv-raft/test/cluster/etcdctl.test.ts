@@ -247,9 +247,6 @@ await t.test('a watch that is told what is put after it', async (t) => {
 
 await t.test('what is missing is said', async (t) => {
   for (const argv of [
-    ['user', 'list'],
-    ['role', 'list'],
-    ['auth', 'enable'],
     ['member', 'remove', '1234'],
     ['snapshot', 'save', '/dev/null/x'],
   ]) {

@@ -96,7 +96,7 @@ await t.test('bad calls are answered with the codes of gRPC and etcd', async (t)
   const range = frame(messages.encode('RangeRequest', { key: Buffer.from('a') }));
   const cases: readonly [string, Buffer, number, RegExp, Record<string, string>?][] = [
     ['KV/Nothing', range, grpcCodes.Unimplemented, /unknown method/u],
-    ['Auth/UserList', frame(Buffer.alloc(0)), grpcCodes.Unimplemented, /authentication is not supported/u],
+    ['Auth/Authenticate', frame(Buffer.alloc(0)), grpcCodes.FailedPrecondition, /authentication is not enabled/u],
     ['KV/Range', Buffer.alloc(0), grpcCodes.Internal, /no request/u],
     ['KV/Range', Buffer.concat([range, range]), grpcCodes.Internal, /more than one/u],
     ['KV/Range', range.subarray(0, range.length - 1), grpcCodes.Internal, /unexpected EOF/u],
