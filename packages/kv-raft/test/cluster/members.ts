@@ -10,9 +10,16 @@ import { eventually } from '@naru/testkit';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-async function freePorts(range: { readonly from: number; readonly to: number }, count: number): Promise<number[]> {
+async function freePorts(
+  range: { readonly from: number; readonly to: number },
+  count: number,
+  members: readonly MemberProcess[] = [],
+): Promise<number[]> {
   const ports: number[] = [];
+  // Those of members that are down are kept for them.
+  const taken = new Set(members.flatMap(({ clientUrl, peerUrl }) => [clientUrl, peerUrl]));
   for (let port = range.from; port <= range.to && ports.length < count; port++) {
+    if (taken.has(`http://127.0.0.1:${port}`)) continue;
     const server = createServer();
     const free = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));
@@ -26,6 +33,18 @@ async function freePorts(range: { readonly from: number; readonly to: number }, 
   return ports;
 }
 
+const PORTS_DEFAULT = { from: 23870, to: 23899 };
+
+function memberOf(name: string, ports: readonly number[]): MemberProcess {
+  const [client, peer] = ports.map((port) => `http://127.0.0.1:${port}`);
+  return { name, clientUrl: client ?? '', peerUrl: peer ?? '', child: undefined, output: '' };
+}
+
+/** As --initial-cluster has it. */
+function clusterOf(members: readonly MemberProcess[]): string {
+  return members.map((each) => `${each.name}=${each.peerUrl}`).join();
+}
+
 /** One kv-raft process. */
 export interface MemberProcess {
   readonly name: string;
@@ -37,22 +56,29 @@ export interface MemberProcess {
 
 export interface MembersOptions {
   readonly flags?: readonly string[];
+  /** How many members begin; default 3. */
+  readonly size?: number;
   readonly ports?: { readonly from: number; readonly to: number };
   /** What runs a member; another program must know etcd's flags. Default: kv-raft. */
   readonly command?: readonly [string, ...string[]];
 }
 
-/** Three kv-raft processes over plain http with data folders of their own. */
+/** kv-raft processes over plain http with data folders of their own: three, and those that join. */
 export class Members implements AsyncDisposable {
-  readonly members: readonly MemberProcess[];
-  readonly #dataDir: string;
+  readonly members: MemberProcess[];
+  readonly dataDir: string;
   readonly #flags: readonly string[];
 
   readonly #command: readonly [string, ...string[]];
 
-  private constructor(members: readonly MemberProcess[], dataDir: string, options: MembersOptions) {
+  readonly #initialCluster: string;
+  readonly #ports: MembersOptions['ports'];
+
+  private constructor(members: MemberProcess[], dataDir: string, options: MembersOptions) {
     this.members = members;
-    this.#dataDir = dataDir;
+    this.dataDir = dataDir;
+    this.#initialCluster = clusterOf(members);
+    this.#ports = options.ports;
     this.#flags = options.flags ?? [];
     this.#command = options.command ?? [process.execPath, MAIN];
   }
@@ -62,14 +88,9 @@ export class Members implements AsyncDisposable {
   }
 
   static async startWith(options: MembersOptions): Promise<Members> {
-    const ports = await freePorts(options.ports ?? { from: 23870, to: 23899 }, 6);
-    const members = ['a', 'b', 'c'].map((name, i) => ({
-      name,
-      clientUrl: `http://127.0.0.1:${ports[2 * i] ?? 0}`,
-      peerUrl: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
-      child: undefined,
-      output: '',
-    }));
+    const size = options.size ?? 3;
+    const ports = await freePorts(options.ports ?? PORTS_DEFAULT, 2 * size);
+    const members = ['a', 'b', 'c', 'd', 'e'].slice(0, size).map((name, i) => memberOf(name, ports.slice(2 * i)));
     const cluster = new Members(members, await mkdtemp(join(tmpdir(), 'naru-kv-')), options);
     for (const member of members) cluster.startMember(member);
     await cluster.leader();
@@ -80,16 +101,31 @@ export class Members implements AsyncDisposable {
     return this.members.map((each) => each.clientUrl);
   }
 
-  startMember(member: MemberProcess): void {
+  /** A member that is to join: with addresses, not started. */
+  async newMember(name: string): Promise<MemberProcess> {
+    const member = memberOf(name, await freePorts(this.#ports ?? PORTS_DEFAULT, 2, this.members));
+    this.members.push(member);
+    return member;
+  }
+
+  /** Starts a member that was added, which must know of all `members`. */
+  joinMember(member: MemberProcess, members: readonly MemberProcess[]): void {
+    this.startMember(member, ['--initial-cluster-state=existing', `--initial-cluster=${clusterOf(members)}`]);
+  }
+
+  startMember(member: MemberProcess, flags: readonly string[] = []): void {
     const argv = [
       `--name=${member.name}`,
-      `--data-dir=${join(this.#dataDir, member.name)}`,
+      `--data-dir=${join(this.dataDir, member.name)}`,
       `--listen-client-urls=${member.clientUrl}`,
       `--advertise-client-urls=${member.clientUrl}`,
       `--listen-peer-urls=${member.peerUrl}`,
       `--initial-advertise-peer-urls=${member.peerUrl}`,
-      `--initial-cluster=${this.members.map((each) => `${each.name}=${each.peerUrl}`).join()}`,
+      ...(flags.some((flag) => flag.startsWith('--initial-cluster='))
+        ? []
+        : [`--initial-cluster=${this.#initialCluster}`]),
       ...this.#flags,
+      ...flags,
     ];
     const [program, ...first] = this.#command;
     const child = spawn(program, [...first, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -138,7 +174,7 @@ export class Members implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.members.map(async (each) => await this.stopMember(each, 'SIGKILL')));
-    await rm(this.#dataDir, { recursive: true, force: true });
+    await rm(this.dataDir, { recursive: true, force: true });
   }
 }
 
