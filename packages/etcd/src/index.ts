@@ -1,3 +1,4 @@
+export * from './auth-codec.ts';
 export { EtcdClient, type CallOptions, type EtcdClientOptions, type WatchOptions } from './client.ts';
 export type { EtcdTls } from './endpoints.ts';
 export {

@@ -23,6 +23,8 @@ export interface ServerOptions extends Omit<ServicesOptions, 'clock'> {
   readonly startConsensus: (machine: KvStateMachine) => Promise<Consensus<CommandResult>>;
   /** Hands leadership over before a leader stops, while it still serves. Default: nothing. */
   readonly transferLeadership?: () => Promise<void>;
+  /** How long a simple token lives without use. Default: 5 minutes. */
+  readonly authTokenTtlMs?: number;
   readonly clock?: Clock;
 }
 
@@ -59,7 +61,7 @@ export class Server implements Component {
   /** Starts the member and resolves when it listens; it need not know a leader yet. */
   static async start(options: ServerOptions): Promise<Server> {
     const clock = options.clock ?? systemClock;
-    const replica = new Replica(clock);
+    const replica = new Replica(clock, { authTokenTtlMs: options.authTokenTtlMs });
     const consensus = await options.startConsensus(replica.machine);
     const server = new Server(options, consensus, new Services(replica, consensus, { ...options, clock }));
     try {
@@ -105,11 +107,12 @@ export class Server implements Component {
     const options = this.#gatewayOptions(address);
     const app = createGateway(options);
     this.#gateways.push(app);
-    const { cluster, kv, lease, maintenance, requestBytesMax, streams } = options;
-    const services = { cluster, kv, lease, maintenance, watch: streams.watch };
+    const { cluster, auth, guard, kv, lease, maintenance, requestBytesMax, streams } = options;
+    const services = { cluster, auth, guard, kv, lease, maintenance, watch: streams.watch };
     const grpc = new LazyGrpcServer({
       ...services,
       requestBytesMax,
+      clientCertAuth: this.#options.tls?.clientCertAuth ?? false,
       clock: this.#options.clock ?? systemClock,
       logger,
     });
@@ -126,7 +129,7 @@ export class Server implements Component {
   }
 
   #gatewayOptions(address: ListenAddress): GatewayOptions {
-    const { cluster, kv, lease, maintenance, metrics, proposer, replica } = this.#services;
+    const { cluster, auth, guard, kv, lease, maintenance, metrics, proposer, replica } = this.#services;
     const { requestBytesMax, logger, tls } = this.#options;
     const watch = {
       hub: replica.hub,
@@ -145,10 +148,12 @@ export class Server implements Component {
         : undefined;
     return {
       cluster,
+      auth,
+      guard,
       kv,
       lease,
       maintenance,
-      streams: { lease, watch },
+      streams: { lease, watch, guard },
       metrics: async () => await metrics.text(),
       requestBytesMax,
       ...(https === undefined ? {} : { https }),

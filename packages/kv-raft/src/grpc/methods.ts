@@ -1,5 +1,8 @@
 import * as etcd from '@naru/etcd';
 import { EtcdError, type WatchEvent } from '@naru/etcd';
+import type { AuthGuard, Credentials } from '../server/auth-guard.ts';
+import { adminOnly, authMethods } from '../server/auth-methods.ts';
+import type { AuthServer } from '../server/auth-server.ts';
 import { clusterMethods, type ClusterServer } from '../server/cluster-server.ts';
 import type { KvServer } from '../server/kv-server.ts';
 import type { LeaseServer } from '../server/lease-server.ts';
@@ -14,12 +17,14 @@ export interface GrpcServices {
   readonly kv: KvServer;
   readonly lease: LeaseServer;
   readonly maintenance: MaintenanceServer;
-  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding'>;
+  readonly auth: AuthServer;
+  readonly guard: AuthGuard;
+  readonly watch: Omit<WatchSessionOptions, 'output' | 'encoding' | 'access'>;
 }
 
 /** Takes a call to its end. */
 export type Method = (call: GrpcCall) => Promise<void>;
-type Unary = (message: unknown) => Promise<encode.ProtoObject> | encode.ProtoObject;
+type Unary = (message: unknown, credentials: Credentials) => Promise<encode.ProtoObject> | encode.ProtoObject;
 
 /** etcd's methods by path, over the same services as the JSON gateway's. */
 export function createMethods(messages: Messages, services: GrpcServices): ReadonlyMap<string, Method> {
@@ -32,7 +37,7 @@ export function createMethods(messages: Messages, services: GrpcServices): Reado
       methods.set(path, async (call) => {
         const request = messages.decode(requestType, await onlyMessage(call));
         services.cluster.checkServes(path, request);
-        const response = await run(request);
+        const response = await run(request, call.credentials);
         if (call.open) call.write(messages.encode(responseType, response));
       });
   }
@@ -45,6 +50,12 @@ export function createMethods(messages: Messages, services: GrpcServices): Reado
       call.write(messages.encode('LeaseKeepAliveResponse', response));
     }
   });
+  for (const [path, method] of methods)
+    if (adminOnly.has(path))
+      methods.set(path, async (call) => {
+        await services.guard.checkAdmin(call.credentials);
+        await method(call);
+      });
   for (const path of ['/etcdserverpb.Watch/Watch', '/etcdserverpb.Lease/LeaseKeepAlive']) {
     const stream = methods.get(path);
     methods.set(path, async (call) => {
@@ -55,33 +66,40 @@ export function createMethods(messages: Messages, services: GrpcServices): Reado
   return methods;
 }
 
-function unaryCalls({ cluster, kv, lease, maintenance }: GrpcServices): Readonly<Record<string, Unary>> {
+function unaryCalls({ cluster, kv, lease, maintenance, auth }: GrpcServices): Readonly<Record<string, Unary>> {
   const hash = async (body: unknown): Promise<encode.ProtoObject> => {
     const result = await maintenance.hashKv(etcd.decodeHashRequest(body).revision);
     return { header: encode.header(result.header), hash: result.hash, compact_revision: result.compactRevision };
   };
+  const authCalls = authMethods(auth).map(({ grpc, run }): [string, Unary] => [
+    grpc,
+    async (body, who) => encode.authAnswer(await run(body, who)),
+  ]);
   const clusterCalls = clusterMethods(cluster).map(({ grpc, run }): [string, Unary] => [
     grpc,
     async (body) => encode.memberResponse(await run(body)),
   ]);
   return {
-    '/etcdserverpb.KV/Range': async (body) => encode.rangeResponse(await kv.range(etcd.decodeRangeRequest(body))),
-    '/etcdserverpb.KV/Put': async (body) => encode.putResponse(await kv.put(etcd.decodePutRequest(body))),
-    '/etcdserverpb.KV/DeleteRange': async (body) =>
-      encode.deleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body))),
-    '/etcdserverpb.KV/Txn': async (body) => encode.txnResponse(await kv.txn(etcd.decodeTxnRequest(body))),
-    '/etcdserverpb.KV/Compact': async (body) => encode.onlyHeader(await kv.compact(etcd.decodeCompactionRequest(body))),
-    '/etcdserverpb.Lease/LeaseGrant': async (body) =>
-      encode.leaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body))),
-    '/etcdserverpb.Lease/LeaseRevoke': async (body) =>
-      encode.onlyHeader(await lease.revoke(etcd.decodeLeaseRequest(body).id)),
-    '/etcdserverpb.Lease/LeaseTimeToLive': async (body) =>
-      encode.leaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body))),
+    ...Object.fromEntries(authCalls),
+    '/etcdserverpb.KV/Range': async (body, who) =>
+      encode.rangeResponse(await kv.range(etcd.decodeRangeRequest(body), who)),
+    '/etcdserverpb.KV/Put': async (body, who) => encode.putResponse(await kv.put(etcd.decodePutRequest(body), who)),
+    '/etcdserverpb.KV/DeleteRange': async (body, who) =>
+      encode.deleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body), who)),
+    '/etcdserverpb.KV/Txn': async (body, who) => encode.txnResponse(await kv.txn(etcd.decodeTxnRequest(body), who)),
+    '/etcdserverpb.KV/Compact': async (body, who) =>
+      encode.onlyHeader(await kv.compact(etcd.decodeCompactionRequest(body), who)),
+    '/etcdserverpb.Lease/LeaseGrant': async (body, who) =>
+      encode.leaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body), who)),
+    '/etcdserverpb.Lease/LeaseRevoke': async (body, who) =>
+      encode.onlyHeader(await lease.revoke(etcd.decodeLeaseRequest(body).id, who)),
+    '/etcdserverpb.Lease/LeaseTimeToLive': async (body, who) =>
+      encode.leaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body), who)),
     '/etcdserverpb.Lease/LeaseLeases': async () => encode.leaseLeasesResponse(await lease.leases()),
     ...Object.fromEntries(clusterCalls),
     '/etcdserverpb.Maintenance/Status': () => encode.statusResponse(maintenance.status()),
-    '/etcdserverpb.Maintenance/Alarm': async (body) =>
-      encode.alarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body))),
+    '/etcdserverpb.Maintenance/Alarm': async (body, who) =>
+      encode.alarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body), who)),
     // There is nothing to do: memory is given back by compaction.
     '/etcdserverpb.Maintenance/Defragment': () => ({}),
     '/etcdserverpb.Maintenance/Hash': hash,
@@ -116,10 +134,11 @@ async function watch(call: GrpcCall, messages: Messages, services: GrpcServices)
     },
     write: (response: Uint8Array) => call.write(response),
   };
-  const session = new WatchSession({ ...services.watch, output, encoding: watchEncoding(messages) });
+  const access = { guard: services.guard, credentials: call.credentials };
+  const session = new WatchSession({ ...services.watch, output, encoding: watchEncoding(messages), access });
   call.onDrained(() => session.drained());
   call.onClosed(() => session[Symbol.dispose]());
-  for await (const bytes of call.messages()) session.receive(messages.decode('WatchRequest', bytes));
+  for await (const bytes of call.messages()) await session.receive(messages.decode('WatchRequest', bytes));
 }
 
 /** A response is its fields, then its events: each is a part of the message that is encoded once for all watchers. */
@@ -134,9 +153,6 @@ function watchEncoding(messages: Messages): WatchEncoding<Uint8Array> {
 
 function unimplemented(path: string): EtcdError {
   const [, service = '', method = ''] = /^\/etcdserverpb\.(\w+)\/(\w+)$/u.exec(path) ?? [];
-  const message =
-    service === 'Auth'
-      ? 'etcdserver: authentication is not supported by kv-raft'
-      : `etcdserver: ${service}.${method} is not supported by kv-raft`;
+  const message = `etcdserver: ${service}.${method} is not supported by kv-raft`;
   return new EtcdError('unknown', { message, grpcCode: 'Unimplemented' });
 }

@@ -3,6 +3,7 @@
  * defaults left out.
  */
 import type * as etcd from '@naru/etcd';
+import type { AuthAnswer } from '../server/auth-methods.ts';
 
 export type ProtoObject = Record<string, unknown>;
 
@@ -162,4 +163,35 @@ export function watchResponse(response: etcd.WatchResponse): ProtoObject {
     cancel_reason: response.cancelReason || undefined,
     fragment: response.fragment || undefined,
   };
+}
+
+const permissionNumbers = { READ: 0, WRITE: 1, READWRITE: 2 } as const satisfies Record<
+  etcd.AuthPermissionType,
+  number
+>;
+
+export function authAnswer(answer: AuthAnswer): ProtoObject {
+  const head = onlyHeader(answer);
+  switch (answer.kind) {
+    case 'header':
+      return head;
+    case 'roles':
+    case 'users':
+      return { ...head, [answer.kind]: answer.names };
+    case 'permissions':
+      return {
+        ...head,
+        perm: answer.permissions.map(({ permType, key, rangeEnd }) => ({
+          permType: permissionNumbers[permType],
+          key: bytes(key),
+          range_end: bytes(rangeEnd),
+        })),
+      };
+    case 'token':
+      return { ...head, token: answer.token };
+    case 'status':
+      return { ...head, enabled: answer.enabled || undefined, authRevision: answer.authRevision };
+    default:
+      return answer satisfies never;
+  }
 }

@@ -2,6 +2,9 @@ import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import * as etcd from '@naru/etcd';
 import type { Logger } from '@naru/component';
 import { EtcdError, isEtcdError } from '@naru/etcd';
+import { credentialsOf, type AuthGuard, type Credentials } from './auth-guard.ts';
+import { adminOnly, authMethods, encodeAuthAnswer } from './auth-methods.ts';
+import type { AuthServer } from './auth-server.ts';
 import { clusterMethods, type ClusterServer } from './cluster-server.ts';
 import type { KvServer } from './kv-server.ts';
 import type { LeaseServer } from './lease-server.ts';
@@ -14,6 +17,8 @@ import { CLUSTER_VERSION, ETCD_VERSION } from './version.ts';
 const BODY_OVERHEAD_BYTES = 64 * 1024;
 
 export interface GatewayOptions {
+  readonly auth: AuthServer;
+  readonly guard: AuthGuard;
   readonly cluster: ClusterServer;
   readonly kv: KvServer;
   readonly lease: LeaseServer;
@@ -57,6 +62,11 @@ export function createGateway(options: GatewayOptions): FastifyInstance {
   app.setNotFoundHandler((_request, reply) => {
     void reply.code(404).type('text/plain; charset=utf-8').send('Not Found\n');
   });
+  const { guard } = options;
+  app.addHook('onRoute', (route) => {
+    if (!adminOnly.has(route.url)) return;
+    route.preHandler = async (request) => await guard.checkAdmin(credentialsOf(request.headers));
+  });
   app.addHook('preHandler', async (request) => {
     if (request.method === 'POST') options.cluster.checkServes(request.url, request.body);
   });
@@ -66,24 +76,25 @@ export function createGateway(options: GatewayOptions): FastifyInstance {
   return app;
 }
 
-type Call = (body: unknown) => Promise<string> | string;
+type Call = (body: unknown, credentials: Credentials) => Promise<string> | string;
 
 function addCalls(app: FastifyInstance, options: GatewayOptions): void {
   const { kv, lease, maintenance } = options;
-  const grant: Call = async (body) =>
-    etcd.encodeLeaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body)));
-  const revoke: Call = async (body) => etcd.encodeHeaderResponse(await lease.revoke(etcd.decodeLeaseRequest(body).id));
-  const timeToLive: Call = async (body) =>
-    etcd.encodeLeaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body)));
+  const grant: Call = async (body, who) =>
+    etcd.encodeLeaseGrantResponse(await lease.grant(etcd.decodeLeaseGrantRequest(body), who));
+  const revoke: Call = async (body, who) =>
+    etcd.encodeHeaderResponse(await lease.revoke(etcd.decodeLeaseRequest(body).id, who));
+  const timeToLive: Call = async (body, who) =>
+    etcd.encodeLeaseTimeToLiveResponse(await lease.timeToLive(etcd.decodeLeaseRequest(body), who));
   const leases: Call = async () => etcd.encodeLeaseLeasesResponse(await lease.leases());
   const calls: Record<string, Call> = {
-    '/v3/kv/range': async (body) => etcd.encodeRangeResponse(await kv.range(etcd.decodeRangeRequest(body))),
-    '/v3/kv/put': async (body) => etcd.encodePutResponse(await kv.put(etcd.decodePutRequest(body))),
-    '/v3/kv/deleterange': async (body) =>
-      etcd.encodeDeleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body))),
-    '/v3/kv/txn': async (body) => etcd.encodeTxnResponse(await kv.txn(etcd.decodeTxnRequest(body))),
-    '/v3/kv/compaction': async (body) =>
-      etcd.encodeHeaderResponse(await kv.compact(etcd.decodeCompactionRequest(body))),
+    '/v3/kv/range': async (body, who) => etcd.encodeRangeResponse(await kv.range(etcd.decodeRangeRequest(body), who)),
+    '/v3/kv/put': async (body, who) => etcd.encodePutResponse(await kv.put(etcd.decodePutRequest(body), who)),
+    '/v3/kv/deleterange': async (body, who) =>
+      etcd.encodeDeleteRangeResponse(await kv.deleteRange(etcd.decodeDeleteRangeRequest(body), who)),
+    '/v3/kv/txn': async (body, who) => etcd.encodeTxnResponse(await kv.txn(etcd.decodeTxnRequest(body), who)),
+    '/v3/kv/compaction': async (body, who) =>
+      etcd.encodeHeaderResponse(await kv.compact(etcd.decodeCompactionRequest(body), who)),
     '/v3/lease/grant': grant,
     '/v3/lease/revoke': revoke,
     '/v3/kv/lease/revoke': revoke,
@@ -96,18 +107,20 @@ function addCalls(app: FastifyInstance, options: GatewayOptions): void {
       const { header, hash } = await maintenance.hashKv(etcd.decodeHashRequest(body).revision);
       return `{"header":${etcd.encodeHeader(header)},"hash":${hash}}`;
     },
-    '/v3/maintenance/alarm': async (body) =>
-      etcd.encodeAlarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body))),
+    '/v3/maintenance/alarm': async (body, who) =>
+      etcd.encodeAlarmResponse(await maintenance.alarm(etcd.decodeAlarmRequest(body), who)),
     '/v3/maintenance/transfer-leadership': async (body) =>
       etcd.encodeHeaderResponse(await maintenance.moveLeader(etcd.decodeMoveLeaderRequest(body).targetId)),
     // There is nothing to do: memory is given back by compaction.
     '/v3/maintenance/defragment': () => '{}',
   };
+  for (const { gateway, run } of authMethods(options.auth))
+    calls[gateway] = async (body, who) => encodeAuthAnswer(await run(body, who));
   for (const { gateway, run } of clusterMethods(options.cluster))
     calls[gateway] = async (body) => etcd.encodeMemberChangeResponse(await run(body));
   for (const [path, call] of Object.entries(calls))
     app.post(path, async (request, reply) => {
-      const text = await call(request.body ?? {});
+      const text = await call(request.body ?? {}, credentialsOf(request.headers));
       sendJson(reply, text);
       return reply;
     });

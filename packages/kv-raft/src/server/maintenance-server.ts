@@ -10,6 +10,7 @@ import {
 } from '@naru/etcd';
 import { ConsensusError, type Consensus } from '../consensus.ts';
 import { recordPayloads } from '../mvcc/snapshot.ts';
+import type { Credentials } from './auth-guard.ts';
 import type { Proposer } from './proposer.ts';
 import type { CommandResult, KvStateMachine } from './state-machine.ts';
 import { ETCD_VERSION } from './version.ts';
@@ -94,16 +95,16 @@ export class MaintenanceServer {
     return { header: this.#proposer.header(0) };
   }
 
-  async alarm(request: AlarmRequest): Promise<AlarmResponse> {
+  async alarm(request: AlarmRequest, credentials?: Credentials): Promise<AlarmResponse> {
     const { action, memberId, alarm } = request;
     if (action === 'GET') return { alarms: this.#machine.alarms.filter((each) => matches(each, memberId, alarm)) };
     if (action === 'ACTIVATE') {
       if (alarm === 'NONE') return { alarms: [] };
-      await this.#proposer.propose({ type: 'alarm', activate: true, memberId, alarm });
+      await this.#proposer.propose({ type: 'alarm', activate: true, memberId, alarm }, credentials);
       return { alarms: [{ memberId, alarm }] };
     }
     const lifted = this.#machine.alarms.filter((each) => matches(each, memberId, alarm));
-    for (const each of lifted) await this.#proposer.propose({ type: 'alarm', activate: false, ...each });
+    for (const each of lifted) await this.#proposer.propose({ type: 'alarm', activate: false, ...each }, credentials);
     return { alarms: lifted };
   }
 

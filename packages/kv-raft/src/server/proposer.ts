@@ -7,7 +7,8 @@ import {
   type MemberInfo,
   type MembershipChange,
 } from '../consensus.ts';
-import { CommandEncoder, type Command } from '../mvcc/command.ts';
+import { CommandEncoder, type Command, type Origin } from '../mvcc/command.ts';
+import type { AuthGuard, Credentials } from './auth-guard.ts';
 import { Deadlines } from './deadlines.ts';
 import type { CommandResult } from './state-machine.ts';
 
@@ -29,6 +30,7 @@ export interface ProposerOptions {
   readonly requestTimeoutMs: number;
   /** Larger commands are refused. */
   readonly requestBytesMax: number;
+  readonly guard: AuthGuard;
   readonly clock: Clock;
 }
 
@@ -40,6 +42,7 @@ export class Proposer implements Disposable {
   readonly #deadlines: Deadlines;
   readonly #encoder = new CommandEncoder();
   readonly #requestBytesMax: number;
+  readonly #guard: AuthGuard;
   readonly #clock: Clock;
   pending = 0;
   failed = 0;
@@ -47,6 +50,7 @@ export class Proposer implements Disposable {
   constructor(options: ProposerOptions) {
     this.#consensus = options.consensus;
     this.#requestBytesMax = options.requestBytesMax;
+    this.#guard = options.guard;
     this.#clock = options.clock;
     this.#deadlines = new Deadlines({
       clock: options.clock,
@@ -56,23 +60,43 @@ export class Proposer implements Disposable {
   }
 
   /**
-   * Proposes `command` and resolves with what it answered when applied here.
+   * Proposes `command` on behalf of who shows `credentials`, or of the members themselves, and resolves with what it answered
+   * when applied here.
    * @throws EtcdError when it was refused, or could not be replicated
    */
-  async propose<T extends Applied['type']>(command: Command): Promise<Extract<Applied, { readonly type: T }>> {
-    const data = this.#encoder.encode(command);
-    if (data.length > this.#requestBytesMax) throw new EtcdError('requestTooLarge');
+  async propose<T extends Applied['type']>(
+    command: Command,
+    credentials?: Credentials | 'cluster',
+  ): Promise<Extract<Applied, { readonly type: T }>> {
     this.pending++;
     try {
-      const result = await this.#withLeader(async (signal) => await this.#consensus.propose(data, { signal }));
-      if (result.type === 'error') throw new EtcdError(result.code);
-      return result as Extract<Applied, { readonly type: T }>;
+      for (let revision = -1; ;) {
+        const origin = await this.#originOf(credentials);
+        const result = await this.#proposeOnce(command, origin);
+        if (result.type !== 'error') return result as Extract<Applied, { readonly type: T }>;
+        // Rights were changed between the question who it is and the application, which changed nothing: it is asked again.
+        const outdated = result.code === 'authOldRevision' && typeof origin === 'object' && origin.revision > revision;
+        if (!outdated) throw new EtcdError(result.code);
+        revision = origin.revision;
+      }
     } catch (error) {
       this.failed++;
       throw error;
     } finally {
       this.pending--;
     }
+  }
+
+  async #originOf(credentials: Credentials | 'cluster' | undefined): Promise<Origin> {
+    if (credentials === 'cluster') return 'cluster';
+    if (!this.#guard.enabled) return 'anonymous';
+    return (await this.#guard.infoOf(credentials)) ?? 'anonymous';
+  }
+
+  async #proposeOnce(command: Command, origin: Origin): Promise<CommandResult> {
+    const data = this.#encoder.encode(command, origin);
+    if (data.length > this.#requestBytesMax) throw new EtcdError('requestTooLarge');
+    return await this.#withLeader(async (signal) => await this.#consensus.propose(data, { signal }));
   }
 
   /** Resolves when this member knows all that was committed when it was called. */

@@ -2,6 +2,8 @@ import type { Cancel, Clock, Logger } from '@naru/component';
 import type { Consensus } from '../consensus.ts';
 import type { Version } from '../mvcc/version.ts';
 import { WatchHub } from '../watch/watch-hub.ts';
+import { AuthGuard } from './auth-guard.ts';
+import { AuthServer } from './auth-server.ts';
 import { AutoCompactor, type AutoCompaction } from './auto-compactor.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { Compactor } from './compactor.ts';
@@ -10,8 +12,10 @@ import { KvServer } from './kv-server.ts';
 import { LeaseServer } from './lease-server.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
 import { Metrics } from './metrics.ts';
+import { BCRYPT_COST_DEFAULT, Passwords } from './passwords.ts';
 import { Proposer } from './proposer.ts';
 import { Quota } from './quota.ts';
+import type { SignedTokens } from './signed-tokens.ts';
 import { KvStateMachine, type CommandResult, type StateMachineEvents } from './state-machine.ts';
 
 /** How long a request may wait beyond two election timeouts, as etcd has it. */
@@ -25,6 +29,10 @@ export interface ServicesOptions {
   readonly requestBytesMax: number;
   readonly txnOpsMax: number;
   readonly autoCompaction?: AutoCompaction | undefined;
+  /** Of passwords, as etcd's --bcrypt-cost. Default: 10. */
+  readonly bcryptCost?: number | undefined;
+  /** JWTs; absent: simple tokens. */
+  readonly signedTokens?: SignedTokens | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -36,8 +44,13 @@ export class Replica implements StateMachineEvents, Disposable {
   readonly compactor: Compactor;
   onLeadershipChanged: (term: number | undefined) => void = () => {};
 
-  constructor(clock: Clock) {
-    this.machine = new KvStateMachine({ now: () => clock.monotonic(), events: this });
+  constructor(clock: Clock, options: { readonly authTokenTtlMs?: number | undefined } = {}) {
+    const { authTokenTtlMs } = options;
+    this.machine = new KvStateMachine({
+      now: () => clock.monotonic(),
+      events: this,
+      ...(authTokenTtlMs === undefined ? {} : { authTokenTtlMs }),
+    });
     this.hub = new WatchHub(this.machine.store, (step) => void setImmediate(step));
     this.compactor = new Compactor({ store: () => this.machine.store, clock });
   }
@@ -68,6 +81,8 @@ export class Replica implements StateMachineEvents, Disposable {
 export class Services implements Disposable {
   readonly replica: Replica;
   readonly proposer: Proposer;
+  readonly guard: AuthGuard;
+  readonly auth: AuthServer;
   readonly cluster: ClusterServer;
   readonly kv: KvServer;
   readonly lease: LeaseServer;
@@ -80,8 +95,11 @@ export class Services implements Disposable {
     const { machine, hub, compactor } = replica;
     const { clock, logger } = options;
     this.replica = replica;
+    const { signedTokens } = options;
+    const guard = new AuthGuard({ machine, clock, signedTokens });
     const proposer = new Proposer({
       consensus,
+      guard,
       requestTimeoutMs: REQUEST_TIMEOUT_BASE_MS + 2 * options.electionTimeoutMs,
       requestBytesMax: options.requestBytesMax,
       clock,
@@ -92,15 +110,20 @@ export class Services implements Disposable {
       proposer,
       machine,
       quota,
+      guard,
       txnOpsMax: options.txnOpsMax,
       compacted: async () => await compactor.finished(),
     });
     this.proposer = proposer;
     this.cluster = new ClusterServer({ consensus, proposer });
     this.kv = kv;
+    this.guard = guard;
+    const passwords = new Passwords({ bcryptCost: options.bcryptCost ?? BCRYPT_COST_DEFAULT });
+    this.auth = new AuthServer({ proposer, machine, guard, passwords, signedTokens });
     this.lease = new LeaseServer({
       proposer,
       machine,
+      guard,
       clock,
       ttlMin: Math.ceil((1.5 * options.electionTimeoutMs) / 1000),
       logger,
@@ -109,7 +132,7 @@ export class Services implements Disposable {
     this.metrics = new Metrics({ consensus, machine, proposer, quota, kv, hub });
     const auto = options.autoCompaction;
     if (auto !== undefined) {
-      const compact = async (revision: number): Promise<unknown> => await kv.compact({ revision });
+      const compact = async (revision: number): Promise<unknown> => await kv.compact({ revision }, 'cluster');
       this.#autoCompactor = new AutoCompactor({ auto, clock, revision: () => machine.store.revision, compact, logger });
     }
     replica.onLeadershipChanged = (term) => this.#leadershipChanged(term);
