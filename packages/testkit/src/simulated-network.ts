@@ -10,6 +10,10 @@ export interface NetworkFaults {
   delayMs: readonly [number, number];
   /** A message may overtake those before it on the same way. */
   reorder: boolean;
+  /** Share of messages that are held back somewhere, while later ones pass them. */
+  lateRate: number;
+  /** Bounds of how long those take. */
+  lateMs: readonly [number, number];
 }
 
 export interface SimulatedNetworkOptions {
@@ -19,7 +23,14 @@ export interface SimulatedNetworkOptions {
 
 /** Carries payloads between named nodes, with faults. Payloads are opaque. */
 export class SimulatedNetwork<T> {
-  readonly faults: NetworkFaults = { lossRate: 0, duplicateRate: 0, delayMs: [0, 1], reorder: false };
+  readonly faults: NetworkFaults = {
+    lossRate: 0,
+    duplicateRate: 0,
+    delayMs: [0, 1],
+    reorder: false,
+    lateRate: 0,
+    lateMs: [0, 0],
+  };
   readonly #options: SimulatedNetworkOptions;
   readonly #receivers = new Map<string, (from: string, payload: T) => void>();
   /** Ways, as `from>to`, that lose everything. */
@@ -79,11 +90,14 @@ export class SimulatedNetwork<T> {
 
   #deliver(from: string, to: string, payload: T): void {
     const { clock, random } = this.#options;
-    const { delayMs, reorder } = this.faults;
+    const { delayMs, reorder, lateRate, lateMs } = this.faults;
     const way = `${from}>${to}`;
-    let arrival = clock.monotonic() + random.integer(...delayMs);
-    if (!reorder) arrival = Math.max(arrival, this.#lastArrival.get(way) ?? 0);
-    this.#lastArrival.set(way, arrival);
+    const isLate = random.chance(lateRate);
+    let arrival = clock.monotonic() + random.integer(...(isLate ? lateMs : delayMs));
+    if (!isLate) {
+      if (!reorder) arrival = Math.max(arrival, this.#lastArrival.get(way) ?? 0);
+      this.#lastArrival.set(way, arrival);
+    }
     const receiver = this.#receivers.get(to);
     clock.after(arrival - clock.monotonic(), () => {
       // A node that was started anew does not get what was sent to its former life.

@@ -6,18 +6,20 @@ interface Timer {
   readonly fn: () => void;
 }
 
-/** Turns of the event loop that `advance` gives to what a timer has set off. */
-const SETTLE_TURNS = 3;
+/** Turns of the event loop that `advance` gives to what a timer has set off, unless told. */
+const SETTLE_TURNS_DEFAULT = 3;
 
 /** A Clock that stands still until it is told to advance. Timers fire in the order of their time, then of their making. */
 export class VirtualClock implements Clock {
   readonly #originMs: number;
+  readonly #settleTurns: number;
   #elapsedMs = 0;
   #timers = new Set<Timer>();
 
   /** Starts at the first of January 2026 unless told. */
-  constructor(originMs: number = Date.UTC(2026, 0, 1)) {
+  constructor(originMs: number = Date.UTC(2026, 0, 1), options: { readonly settleTurns?: number } = {}) {
     this.#originMs = originMs;
+    this.#settleTurns = options.settleTurns ?? SETTLE_TURNS_DEFAULT;
   }
 
   /** Number of timers that wait. */
@@ -78,6 +80,6 @@ export class VirtualClock implements Clock {
 
   /** Lets promises and callbacks that are ready run, without time passing. */
   async settle(): Promise<void> {
-    for (let i = 0; i < SETTLE_TURNS; i++) await turn();
+    for (let i = 0; i < this.#settleTurns; i++) await turn();
   }
 }

@@ -1,75 +1,65 @@
-import { silentLogger, type Cancel, type Clock } from '@naru/component';
+import { silentLogger } from '@naru/component';
 import { SimulatedDisk, type SeededRandom, type VirtualClock } from '@naru/testkit';
-import type { CommandEntry } from '../../src/consensus.ts';
+import type { CommandEntry, StateMachine } from '../../src/consensus.ts';
 import type { Member } from '../../src/driver/member.ts';
 import { openMember } from '../../src/driver/open-member.ts';
-import { ListMachine } from '../driver/list-machine.ts';
+import type { Message } from '../../src/raft/message.ts';
+import { Replica, Services } from '../../src/server/services.ts';
+import type { CommandResult, KvStateMachine } from '../../src/server/state-machine.ts';
+import { inspect, isDeepStrictEqual } from 'node:util';
+import { resultInModelWords } from './model-words.ts';
+import type { Oracle } from './oracle.ts';
+import { MachineClock, ProcessClock } from './process-clock.ts';
 import { SimulatedTransport, type MemberNetwork } from './simulated-transport.ts';
 
-/** The clock of one process: stops with it, may run fast or slow, and stands still while the process is paused. */
-class ProcessClock implements Clock {
-  readonly #clock: Clock;
-  readonly #rate: number;
-  readonly #started: number;
-  #pausedUntil = 0;
-  #dead = false;
+const ELECTION_TIMEOUT_MS = 1000;
 
-  constructor(clock: Clock, rate: number) {
-    this.#clock = clock;
-    this.#rate = rate;
-    this.#started = clock.monotonic();
+/** A member's state machine, under the eyes of the oracle. */
+class WatchedMachine implements StateMachine<CommandResult> {
+  readonly #name: string;
+  readonly #machine: KvStateMachine;
+  readonly #oracle: Oracle;
+
+  constructor(name: string, machine: KvStateMachine, oracle: Oracle) {
+    this.#name = name;
+    this.#machine = machine;
+    this.#oracle = oracle;
   }
 
-  kill(): void {
-    this.#dead = true;
+  get appliedIndex(): number {
+    return this.#machine.appliedIndex;
   }
 
-  pause(ms: number): void {
-    this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.monotonic() + ms);
+  apply(entries: readonly CommandEntry[]): readonly CommandResult[] {
+    let previous = this.#machine.appliedIndex;
+    const applied = entries.map((entry) => {
+      const known = this.#oracle.apply(this.#name, previous, entry);
+      previous = entry.index;
+      return known;
+    });
+    const results = this.#machine.apply(entries);
+    for (const [i, result] of results.entries()) {
+      const { index, expected } = applied[i] ?? {};
+      const found = resultInModelWords(result);
+      if (expected !== undefined && !isDeepStrictEqual(found, expected))
+        this.#oracle.fail(`${this.#name} answers ${index} by ${inspect(found)}, not ${inspect(expected)}`);
+    }
+    this.#oracle.check(this.#name, this.#machine, { now: false });
+    return results;
   }
 
-  now(): number {
-    return this.#clock.now();
+  snapshot(): ReturnType<StateMachine<CommandResult>['snapshot']> {
+    return this.#machine.snapshot();
   }
 
-  monotonic(): number {
-    return (this.#clock.monotonic() - this.#started) * this.#rate;
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.#machine.restore(chunks);
+    this.#oracle.counts.restores++;
+    this.#oracle.check(this.#name, this.#machine, { now: true });
   }
 
-  after(ms: number, fn: () => void): Cancel {
-    let cancel = (): void => undefined;
-    const fire = (): void => {
-      if (this.#dead) return;
-      const wait = this.#pausedUntil - this.#clock.monotonic();
-      if (wait > 0) cancel = this.#clock.after(wait, fire);
-      else fn();
-    };
-    cancel = this.#clock.after(ms / this.#rate, fire);
-    return () => cancel();
-  }
-
-  async sleep(ms: number, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#clock.sleep(ms / this.#rate, options);
-    if (this.#dead) await new Promise<never>(() => undefined);
-  }
-}
-
-/** A ListMachine that tells what it applies. */
-class WatchedMachine extends ListMachine {
-  readonly #options: Pick<HostOptions, 'onApply' | 'onLeadership'>;
-
-  constructor(options: Pick<HostOptions, 'onApply' | 'onLeadership'>) {
-    super();
-    this.#options = options;
-  }
-
-  override apply(entries: readonly CommandEntry[]): readonly number[] {
-    for (const entry of entries) this.#options.onApply(entry);
-    return super.apply(entries);
-  }
-
-  override leadershipChanged(term: number | undefined): void {
-    this.#options.onLeadership(term);
+  leadershipChanged(term: number | undefined): void {
+    this.#machine.leadershipChanged(term);
   }
 }
 
@@ -79,83 +69,122 @@ export interface HostOptions {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
   readonly network: MemberNetwork;
+  readonly oracle: Oracle;
   readonly snapshotCount: number;
   readonly clockRate: number;
   readonly syncMs: readonly [number, number];
-  readonly onApply: (entry: CommandEntry) => void;
-  readonly onLeadership: (term: number | undefined) => void;
+  readonly quotaBackendBytes: number;
+  readonly onSend: (host: Host, message: Message) => void;
+  /** A life of the process ended by itself. */
+  readonly onFailure: (host: Host, error: unknown) => void;
 }
 
-/** A machine with a disk, on which a member runs, or does not. */
+/** What runs on a host while its process serves. */
+export interface Running {
+  readonly life: number;
+  readonly member: Member<CommandResult>;
+  readonly machine: KvStateMachine;
+  readonly replica: Replica;
+  readonly services: Services;
+  readonly clock: ProcessClock;
+}
+
+/** A machine with a disk, on which a member's process runs, or does not. */
 export class Host {
   readonly name: string;
   readonly disk: SimulatedDisk;
   readonly #options: HostOptions;
+  readonly #machineClock: MachineClock;
   #clock: ProcessClock;
-  member: Member<number> | undefined;
-  machine: ListMachine;
+  running: Running | undefined;
   /** Counts the lives of the process. */
   life = 0;
-  /** Why the last life ended by itself. */
-  failure: unknown;
-  /** The same, kept for the report. */
-  lastFailure: unknown;
+  /** The process was started and has not ended, though it may not serve yet. */
+  isUp = false;
+  /** A bit of its disk was flipped. */
+  isRotten = false;
 
   constructor(options: HostOptions) {
     this.name = options.name;
     this.#options = options;
-    this.disk = new SimulatedDisk({ clock: options.clock, random: options.random.fork(), syncMs: options.syncMs });
-    this.#clock = new ProcessClock(options.clock, 1);
-    this.machine = new ListMachine();
+    this.#machineClock = new MachineClock(options.clock);
+    const random = options.random.fork();
+    this.disk = new SimulatedDisk({ clock: this.#machineClock, random, syncMs: options.syncMs });
+    this.#clock = new ProcessClock(this.#machineClock, 1);
   }
 
-  /** Starts the process; it may take a while until there is a member. */
+  /** Starts the process; it may take a while until it serves. */
   start(): void {
-    const { name, names, clock, random, network, snapshotCount, clockRate } = this.#options;
+    const { name, random, oracle, snapshotCount, clockRate } = this.#options;
     const life = ++this.life;
-    this.failure = undefined;
-    this.#clock = new ProcessClock(clock, clockRate);
-    this.machine = new WatchedMachine(this.#options);
-    const { machine } = this;
-    const processClock = this.#clock;
-    const opened = openMember<number>({
+    this.isUp = true;
+    const clock = new ProcessClock(this.#machineClock, clockRate);
+    this.#clock = clock;
+    const replica = new Replica(clock);
+    const machine = new WatchedMachine(name, replica.machine, oracle);
+    const opened = openMember<CommandResult>({
       name,
       dataDir: `/${name}`,
-      initialCluster: names.map((each) => ({ name: each, peerUrls: [`http://${each}`] })),
+      initialCluster: this.#options.names.map((each) => ({ name: each, peerUrls: [`http://${each}`] })),
       advertiseClientUrls: [`http://client.${name}`],
+      electionTimeoutMs: ELECTION_TIMEOUT_MS,
       snapshotCount,
       snapshotCatchUpEntries: snapshotCount >> 2,
-      walSegmentBytes: 5000,
+      walSegmentBytes: 10_000,
       stateMachine: machine,
-      transport: () => new SimulatedTransport({ name, network, clock: processClock }),
+      transport: () =>
+        new SimulatedTransport({
+          name,
+          network: this.#options.network,
+          clock,
+          onSend: (message) => this.#options.onSend(this, message),
+        }),
       logger: silentLogger(),
       disk: this.disk,
-      ports: { clock: processClock, random: random.fork().next, defer: (fn) => void processClock.after(0, fn) },
+      ports: { clock, random: random.fork().next, defer: (fn) => void clock.after(0, fn) },
     });
     opened.then(
       (member) => {
         if (life !== this.life) return;
-        this.member = member;
+        this.running = {
+          life,
+          member,
+          replica,
+          machine: replica.machine,
+          services: this.#serve(replica, member),
+          clock,
+        };
         member.failed.catch((error: unknown) => this.#ended(life, error));
       },
       (error: unknown) => this.#ended(life, error),
     );
   }
 
+  #serve(replica: Replica, member: Member<CommandResult>): Services {
+    return new Services(replica, member, {
+      electionTimeoutMs: ELECTION_TIMEOUT_MS,
+      quotaBackendBytes: this.#options.quotaBackendBytes,
+      requestBytesMax: 1 << 20,
+      txnOpsMax: 128,
+      clock: this.#clock,
+      logger: silentLogger(),
+    });
+  }
+
   /** A member that fails ends its process. */
   #ended(life: number, error: unknown): void {
     if (life !== this.life) return;
-    this.failure = error;
-    this.lastFailure = error;
-    this.#stop();
-    this.disk.kill();
+    this.kill();
+    this.#options.onFailure(this, error);
   }
 
   #stop(): void {
     this.life++;
+    this.isUp = false;
     this.#clock.kill();
     this.#options.network.detach(this.name);
-    this.member = undefined;
+    this.running = undefined;
+    this.#machineClock.resume();
   }
 
   /** kill -9: what was given to the operating system is kept. */
@@ -170,11 +199,12 @@ export class Host {
     this.disk.crash();
   }
 
+  /** The machine stands still for a while. */
   pause(ms: number): void {
-    this.#clock.pause(ms);
+    this.#machineClock.pause(ms);
   }
 
-  get isRunning(): boolean {
-    return this.member !== undefined;
+  resume(): void {
+    this.#machineClock.resume();
   }
 }

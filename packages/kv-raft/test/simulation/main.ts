@@ -1,18 +1,37 @@
-// `npm run sim [-- --seed N] [--runs N] [--members N] [--duration MS]`: without a seed a fresh one is drawn and printed.
+// `npm run sim [-- --seed N] …` (see --help): whole members on simulated disk, network and clock. Without a seed a fresh one
+// is drawn and printed. Prints one line of JSON for each seed; exits 1 when a promise was broken.
 import { parseFlags } from '@naru/component';
-import { Simulation } from './simulation.ts';
 
 const flags = parseFlags(
   {
     seed: { type: 'integer', min: 0, description: 'First seed.' },
     runs: { type: 'integer', default: 1, min: 1, description: 'Seeds to run, one after the other.' },
-    members: { type: 'integer', default: 3, min: 1, description: 'Members.' },
-    duration: { type: 'duration', default: 30_000, description: 'Virtual time under faults.' },
+    minutes: { type: 'integer', min: 1, description: 'Run seeds for so long instead.' },
+    forever: { type: 'boolean', default: false, description: 'Run seeds until one fails, or until it is stopped.' },
+    'keep-going': { type: 'boolean', default: false, description: 'Go on after a seed that fails.' },
+    members: { type: 'integer', min: 1, description: 'Members; default: three to five, by the seed.' },
+    trace: { type: 'boolean', default: false, description: 'Print everything that happens.' },
+    duration: { type: 'duration', default: 10_000, description: 'Virtual time under faults.' },
   },
   process.argv.slice(2),
 );
+
+const { Simulation } = await import('./simulation.ts');
 const first = flags.seed ?? Math.floor(Math.random() * 2 ** 32);
-for (let seed = first; seed < first + flags.runs; seed++) {
-  const simulation = new Simulation({ seed, members: flags.members, durationMs: flags.duration });
-  process.stdout.write(`${JSON.stringify(await simulation.run())}\n`);
+const until = performance.now() + (flags.forever ? Number.POSITIVE_INFINITY : (flags.minutes ?? 0) * 60_000);
+const isTimed = flags.forever || flags.minutes !== undefined;
+let failures = 0;
+for (let seed = first; isTimed ? performance.now() < until : seed < first + flags.runs; seed++) {
+  const trace = flags.trace ? (line: string): void => void process.stdout.write(line) : undefined;
+  const simulation = new Simulation({ seed, members: flags.members, durationMs: flags.duration, trace });
+  try {
+    process.stdout.write(`${JSON.stringify(await simulation.run())}\n`);
+  } catch (error) {
+    failures++;
+    process.stdout.write(
+      `${JSON.stringify({ seed, failure: error instanceof Error ? error.message : String(error) })}\n`,
+    );
+    if (!flags['keep-going']) break;
+  }
 }
+process.exitCode = failures > 0 ? 1 : 0;
