@@ -164,12 +164,16 @@ export function parseInitialCluster(values: Flags): InitialMember[] {
       throw new UsageError(`invalid argument ${JSON.stringify(each)} for "--initial-cluster" flag: must be NAME=URL`);
     members.set(name, [...(members.get(name) ?? []), url]);
   }
-  const own = members.get(values.name);
+  return Array.from(members, ([name, peerUrls]) => ({ name, peerUrls }));
+}
+
+/** What must fit when a member begins; later, its data dir says who it is. @throws UsageError that names the flag */
+export function checkInitialCluster(values: Flags, members: readonly InitialMember[]): void {
+  const own = members.find(({ name }) => name === values.name);
   if (own === undefined)
     throw new UsageError(`flag --initial-cluster does not name this member, --name ${JSON.stringify(values.name)}`);
-  if (own.toSorted().join() !== values['initial-advertise-peer-urls'].toSorted().join())
+  if (own.peerUrls.toSorted().join() !== values['initial-advertise-peer-urls'].toSorted().join())
     throw new UsageError('flags --initial-cluster and --initial-advertise-peer-urls differ about this member');
-  return Array.from(members, ([name, peerUrls]) => ({ name, peerUrls }));
 }
 
 /** Undefined: no auto compaction. @throws UsageError that names the flag */

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
 import { parseAuthToken } from './auth-token-flag.ts';
@@ -6,6 +8,7 @@ import { openMember } from './driver/open-member.ts';
 import type { Member } from './driver/member.ts';
 import {
   checkFlags,
+  checkInitialCluster,
   flags,
   parseAutoCompaction,
   parseInitialCluster,
@@ -64,6 +67,7 @@ await runMain({
     const initialCluster = parseInitialCluster(values);
     const autoCompaction = parseAutoCompaction(values);
     const dataDir = values['data-dir'] ?? `${values.name}.etcd`;
+    if (!existsSync(join(dataDir, 'member', 'wal'))) checkInitialCluster(values, initialCluster);
     const tls = await readTls(values);
     let member: Member<CommandResult> | undefined;
     return await Server.start({

@@ -1,11 +1,13 @@
 import t from 'tap';
 import { parseFlags, UsageError } from '@naru/component';
-import { checkFlags, flags, parseAutoCompaction, parseInitialCluster } from '../src/flags.ts';
+import { checkFlags, checkInitialCluster, flags, parseAutoCompaction, parseInitialCluster } from '../src/flags.ts';
 
 function check(...argv: readonly string[]): unknown {
   const values = parseFlags(flags, argv);
   checkFlags(values);
-  return { initialCluster: parseInitialCluster(values), autoCompaction: parseAutoCompaction(values) };
+  const initialCluster = parseInitialCluster(values);
+  checkInitialCluster(values, initialCluster);
+  return { initialCluster, autoCompaction: parseAutoCompaction(values) };
 }
 
 await t.test('bad flags are refused by name', async (t) => {

@@ -54,7 +54,7 @@ function mask({ status, output }: Answer): Answer {
       line
         .replaceAll(/(?<=ETCD_INITIAL_CLUSTER=").*(?=")/gu, (list) => list.split(',').toSorted().join())
         .replaceAll(/:\d{5}/gu, ':PORT')
-        .replaceAll(/\b[0-9a-f]{12,16}\b/gu, 'ID'),
+        .replaceAll(/ *\b[0-9a-f]{12,16}\b/gu, ' ID'),
     );
   return { status, output: lines.toSorted().join('\n') };
 }
