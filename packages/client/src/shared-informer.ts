@@ -1,4 +1,4 @@
-import { isGone, isStatusError, keyOf, type KubeObject, type Resource } from '@naru/api';
+import { isGone, isNotFound, isStatusError, keyOf, type KubeObject, type Resource } from '@naru/api';
 import { backoffMs, type Clock, type Logger } from '@naru/component';
 import type { Client } from './client.ts';
 import { Indexer } from './indexer.ts';
@@ -20,6 +20,14 @@ const WATCH_TIMEOUT_SECONDS_MIN = 150;
 /** A watch that ended sooner than this, without an event, counts as a failure. */
 const WATCH_SHORT_MS = 1000;
 const backoff = { baseMs: 100, maxMs: 15_000, jitter: 0.5 };
+
+/** How soon to ask again for a resource that the server does not know. */
+const UNSERVED_RETRY_MS = 30_000;
+
+/** A 404 of a whole collection. */
+function isUnserved(error: unknown): boolean {
+  return isNotFound(error) && isStatusError(error) && (error.status.details?.name ?? '') === '';
+}
 
 /** The Informer over a Client: a reflector's loop and an indexed cache. */
 export class SharedInformer<T extends KubeObject> implements Informer<T> {
@@ -113,12 +121,14 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
       } catch (error) {
         if (signal.aborted) break;
         const gone = isGone(error);
+        if (!this.#hasSynced && isUnserved(error)) this.#beEmpty();
         // What happened since is lost to the watch: the list's difference to the cache makes up for it. A list at the
         // expired revision could be refused again, so it asks for the newest.
         if (gone) this.#resourceVersion = '';
         if (gone || (isStatusError(error) && error.code < 500 && error.code !== 429)) listed = false;
         const delayMs = Math.max(
           backoffMs(this.#failures++, { ...backoff, ...(random === undefined ? {} : { random }) }),
+          isUnserved(error) ? UNSERVED_RETRY_MS : 0,
           isStatusError(error) ? (error.status.details?.retryAfterSeconds ?? 0) * 1000 : 0,
         );
         // An expired watch is usual after the server's restart or compaction.
@@ -142,6 +152,14 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
     });
     signal.throwIfAborted();
     this.#replace(items, listedVersion);
+  }
+
+  /** A server of another version may lack a resource: there is none of it, and what needs others can go on. */
+  #beEmpty(): void {
+    const { resource, group, version } = this.resource;
+    this.#dependencies.logger.warn({ resource, group, version }, 'the server does not serve this resource');
+    this.#hasSynced = true;
+    this.#synced.resolve();
   }
 
   #replace(items: readonly T[], resourceVersion: string): void {

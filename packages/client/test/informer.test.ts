@@ -159,3 +159,31 @@ await t.test('synced rejects with the signal of the informer that never synced',
   stop.abort(new Error('stopped'));
   await t.rejects(forever, /stopped/u);
 });
+
+await t.test('a resource that the server does not know has no objects, until it does', async (t) => {
+  await using server = new FakeApiServer();
+  let asked = 0;
+  server.reactor = (_request, response) => {
+    asked++;
+    response.writeHead(404, { 'content-type': 'application/json' });
+    const message = 'the server could not find the requested resource';
+    response.end(JSON.stringify({ kind: 'Status', reason: 'NotFound', code: 404, message, details: {} }));
+    return true;
+  };
+  await using client = new RestClient({ server: await server.start() });
+  const clock = new VirtualClock();
+  await using factory = new SharedInformerFactory({ client, clock, logger: silentLogger(), random: () => 0 });
+  const informer = factory.informer(configMaps);
+  const stop = new AbortController();
+  informer.start(stop.signal);
+  await informer.synced();
+  t.strictSame(informer.list(), []);
+  await eventually(() => clock.pending === 1);
+  await clock.advance(29_999);
+  t.equal(asked, 1);
+  server.reactor = undefined;
+  await client.create(configMaps, configMap('a', '1'));
+  await clock.advance(1);
+  await eventually(() => informer.list().length === 1);
+  stop.abort(new Error('stop'));
+});
