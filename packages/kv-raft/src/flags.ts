@@ -125,6 +125,9 @@ export const flags = {
 
 export type Flags = FlagValues<typeof flags>;
 
+/** Those that say who the first members are. */
+export type InitialFlags = Pick<Flags, 'name' | 'initial-cluster' | 'initial-advertise-peer-urls'>;
+
 export interface ParsedUrl {
   readonly host: string;
   readonly port: number;
@@ -154,7 +157,7 @@ export interface InitialMember {
 }
 
 /** The first members by name; a name may come several times, once for each URL. */
-export function parseInitialCluster(values: Flags): InitialMember[] {
+export function parseInitialCluster(values: InitialFlags): InitialMember[] {
   const given =
     values['initial-cluster'] ?? values['initial-advertise-peer-urls'].map((url) => `${values.name}=${url}`);
   const members = new Map<string, string[]>();
@@ -168,7 +171,7 @@ export function parseInitialCluster(values: Flags): InitialMember[] {
 }
 
 /** What must fit when a member begins; later, its data dir says who it is. @throws UsageError that names the flag */
-export function checkInitialCluster(values: Flags, members: readonly InitialMember[]): void {
+export function checkInitialCluster(values: InitialFlags, members: readonly InitialMember[]): void {
   const own = members.find(({ name }) => name === values.name);
   if (own === undefined)
     throw new UsageError(`flag --initial-cluster does not name this member, --name ${JSON.stringify(values.name)}`);

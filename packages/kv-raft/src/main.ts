@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
 import { parseAuthToken } from './auth-token-flag.ts';
+import { restoreCommand } from './backup/restore-command.ts';
 import { openMember } from './driver/open-member.ts';
 import type { Member } from './driver/member.ts';
 import {
@@ -56,6 +57,19 @@ async function signedTokens(flag: string): Promise<SignedTokens | undefined> {
     throw new UsageError(`--auth-token ${flag}: ${why}`);
   }
 }
+
+/** `kv-raft restore`: no member, but a command that ends. */
+async function restore(argv: readonly string[]): Promise<void> {
+  try {
+    await restoreCommand(argv, (line) => process.stdout.write(`${line}\n`));
+  } catch (error) {
+    process.stderr.write(`kv-raft restore: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(error instanceof UsageError ? 2 : 1);
+  }
+  process.exit(0);
+}
+
+if (process.argv[2] === 'restore') await restore(process.argv.slice(3));
 
 await runMain({
   name: 'kv-raft',

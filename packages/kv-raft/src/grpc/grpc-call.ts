@@ -64,6 +64,21 @@ export class GrpcCall {
     this.#stream.on('drain', fn);
   }
 
+  /** Resolves when the client has read what it was sent, or the call is over. */
+  async drained(): Promise<void> {
+    const stream = this.#stream;
+    if (!this.open || !stream.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        stream.off('drain', end);
+        stream.off('close', end);
+        resolve();
+      };
+      stream.on('drain', end);
+      stream.on('close', end);
+    });
+  }
+
   /** Calls back once when the call is over for whatever reason. */
   onClosed(fn: () => void): void {
     if (this.#stream.destroyed) fn();

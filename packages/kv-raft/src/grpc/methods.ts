@@ -50,6 +50,7 @@ export function createMethods(messages: Messages, services: GrpcServices): Reado
       call.write(messages.encode('LeaseKeepAliveResponse', response));
     }
   });
+  methods.set('/etcdserverpb.Maintenance/Snapshot', async (call) => await snapshot(call, messages, services));
   for (const [path, method] of methods)
     if (adminOnly.has(path))
       methods.set(path, async (call) => {
@@ -139,6 +140,16 @@ async function watch(call: GrpcCall, messages: Messages, services: GrpcServices)
   call.onDrained(() => session.drained());
   call.onClosed(() => session[Symbol.dispose]());
   for await (const bytes of call.messages()) await session.receive(messages.decode('WatchRequest', bytes));
+}
+
+async function snapshot(call: GrpcCall, messages: Messages, { maintenance }: GrpcServices): Promise<void> {
+  await onlyMessage(call);
+  for await (const { blob, remainingBytes } of maintenance.snapshot()) {
+    if (!call.open) return;
+    const response = { remaining_bytes: remainingBytes === 0 ? undefined : remainingBytes, blob };
+    call.write(messages.encode('SnapshotResponse', response));
+    await call.drained();
+  }
 }
 
 /** A response is its fields, then its events: each is a part of the message that is encoded once for all watchers. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import * as etcd from '@naru/etcd';
 import type { Logger } from '@naru/component';
@@ -124,6 +125,18 @@ function addCalls(app: FastifyInstance, options: GatewayOptions): void {
       sendJson(reply, text);
       return reply;
     });
+  app.post('/v3/maintenance/snapshot', async (_request, reply) => {
+    await reply.header('content-type', 'application/json').send(Readable.from(snapshotLines(maintenance)));
+    return reply;
+  });
+}
+
+/** A backup, one line for each piece. */
+async function* snapshotLines(maintenance: MaintenanceServer): AsyncGenerator<string> {
+  for await (const { blob, remainingBytes } of maintenance.snapshot()) {
+    const remaining = remainingBytes === 0 ? '' : `"remaining_bytes":"${remainingBytes}",`;
+    yield `{"result":{${remaining}"blob":"${Buffer.from(blob).toString('base64')}"}}\n`;
+  }
 }
 
 /** As bytes: to a text fastify would add a charset, which etcd's content type lacks. */

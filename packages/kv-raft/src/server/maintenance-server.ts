@@ -8,6 +8,7 @@ import {
   type ResponseHeader,
   type StatusResponse,
 } from '@naru/etcd';
+import { backupBytes, CHECKSUM_BYTES, encodeBackup } from '../backup/backup-file.ts';
 import { ConsensusError, type Consensus } from '../consensus.ts';
 import { recordPayloads } from '../mvcc/snapshot.ts';
 import type { Credentials } from './auth-guard.ts';
@@ -61,7 +62,8 @@ export class MaintenanceServer {
     const { store } = this.#machine;
     const at = { revision: revision === 0 ? store.revision : revision, compactRevision: store.compactRevision };
     if (at.revision > store.revision) throw new EtcdError('futureRevision');
-    if (at.revision < at.compactRevision) throw new EtcdError('compacted');
+    // As etcd has it: the compacted revision itself can be read, but not hashed.
+    if (revision > 0 && revision <= at.compactRevision) throw new EtcdError('compacted');
     const header = this.#proposer.header(store.revision);
     const unpin = store.pin();
     try {
@@ -73,6 +75,25 @@ export class MaintenanceServer {
       return { header, hash, compactRevision: at.compactRevision };
     } finally {
       unpin();
+    }
+  }
+
+  /** This member's state as it is now, as a backup: pieces, and how many bytes follow each. Must be read to the end or returned. */
+  async *snapshot(): AsyncGenerator<{ readonly blob: Uint8Array; readonly remainingBytes: number }> {
+    // Two streams of the same state: one to tell beforehand how long it is.
+    const [measured, sent] = [this.#machine.snapshot().chunks, this.#machine.snapshot().chunks];
+    const source = sent[Symbol.asyncIterator]();
+    try {
+      let length = 0;
+      for await (const chunk of measured) length += chunk.length;
+      // The length comes after the pieces that it counts, and the checksum after all of them.
+      let remaining = backupBytes(length);
+      for await (const blob of encodeBackup(sent, length)) {
+        remaining -= blob.length;
+        yield { blob, remainingBytes: Math.max(0, remaining - CHECKSUM_BYTES) };
+      }
+    } finally {
+      await source.return?.();
     }
   }
 

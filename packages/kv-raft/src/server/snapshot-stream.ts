@@ -15,8 +15,26 @@ const FRAME_HEAD_BYTES = 8;
 const FRAME_BYTES_MAX = 2 ** 31 - 1;
 const CHUNK_BYTES_MAX = 1024 * 1024;
 
-/** Streams `store` as it is now, in chunks of at most 1 MiB. It stays pinned until the stream ends or is given up. */
-export async function* writeSnapshot(
+/**
+ * Streams `store` as it is now, in chunks of at most 1 MiB. It stays pinned until the stream ends or is given up: by
+ * `return`, also when it was never begun.
+ */
+export function writeSnapshot(
+  store: MvccStore,
+  header: SnapshotHeader,
+  unpin: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks = chunksOf(store, header, unpin);
+  // A generator that was not begun has no `finally` to run.
+  const giveUp = chunks.return.bind(chunks);
+  chunks.return = async (value) => {
+    unpin();
+    return await giveUp(value);
+  };
+  return chunks;
+}
+
+async function* chunksOf(
   store: MvccStore,
   header: SnapshotHeader,
   unpin: () => void,

@@ -46,11 +46,15 @@ export class SnapshotStore {
     return marks.sort((a, b) => b.index - a.index || b.term - a.term);
   }
 
-  /** Writes a snapshot; it is on disk when this resolves, and leaves nothing when it rejects. */
+  /** Writes a snapshot; it is on disk when this resolves, and leaves nothing when it rejects. `chunks` are ended either way. */
   async save(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const path = join(this.#directory, snapshotName(header));
     const temporary = `${path}.${++this.#temporary}.tmp`;
-    const file = await this.#disk.create(temporary);
+    const file = await this.#disk.create(temporary).catch(async (error: unknown) => {
+      // Not begun: whatever the stream holds on to is let go only when it is told so.
+      await chunks[Symbol.asyncIterator]().return?.();
+      throw error;
+    });
     try {
       let position = 0;
       for await (const piece of encodeSnapshot(header, chunks)) {

@@ -88,13 +88,23 @@ export class Members implements AsyncDisposable {
   }
 
   static async startWith(options: MembersOptions): Promise<Members> {
+    const cluster = await Members.prepare(options);
+    await cluster.startAll();
+    return cluster;
+  }
+
+  /** Members with addresses and a folder, not started. */
+  static async prepare(options: MembersOptions): Promise<Members> {
     const size = options.size ?? 3;
     const ports = await freePorts(options.ports ?? PORTS_DEFAULT, 2 * size);
     const members = ['a', 'b', 'c', 'd', 'e'].slice(0, size).map((name, i) => memberOf(name, ports.slice(2 * i)));
-    const cluster = new Members(members, await mkdtemp(join(tmpdir(), 'naru-kv-')), options);
-    for (const member of members) cluster.startMember(member);
-    await cluster.leader();
-    return cluster;
+    return new Members(members, await mkdtemp(join(tmpdir(), 'naru-kv-')), options);
+  }
+
+  /** Starts all, and resolves when one leads. */
+  async startAll(): Promise<void> {
+    for (const member of this.members) this.startMember(member);
+    await this.leader();
   }
 
   get urls(): readonly string[] {
