@@ -1,6 +1,6 @@
 /** Wires the API server: store, caches, registries, security, HTTP. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { builtInResources, customResourceDefinitions, newStatusError, services } from '@naru/api';
+import { builtInResources, customResourceDefinitions, newStatusError, podDisruptionBudgets, services } from '@naru/api';
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
@@ -111,7 +111,7 @@ export class ApiServer implements Component {
       version: kubernetesVersion,
     });
     resources.onChange(() => this.#documents.forget());
-    this.#kubelets = new KubeletProxy({ store: this.#stack.caches, ...config.kubelet });
+    this.#kubelets = new KubeletProxy({ store: this.#stack.caches, random, ...config.kubelet });
     const reads = new CacheReads(this.#stack.feed, store);
     this.#handler = new ResourceHandler({
       resources,
@@ -120,7 +120,11 @@ export class ApiServer implements Component {
       random,
       minRequestTimeoutMs: config.minRequestTimeoutMs,
       shutdown: this.#shutdown.signal,
-      subresources: new SubresourceHandler({ reads, kubelets: this.#kubelets }),
+      subresources: new SubresourceHandler({
+        reads,
+        kubelets: this.#kubelets,
+        budgets: this.#stack.registryOf(podDisruptionBudgets),
+      }),
       untilServed: async (group, resource) => await this.#custom.untilServed(group, resource),
     });
     this.#http = createHttpServer({

@@ -229,11 +229,11 @@ export class GenericRegistry {
 
   /**
    * PUT and PATCH: `make` builds the new object from the stored one, and may run again on a newer one. '' is the object
-   * itself, `status` its status.
+   * itself, `status` its status; others are the strategy's.
    */
   async update(
     name: string,
-    subresource: '' | 'status',
+    subresource: string,
     make: (old: UnstructuredObject) => UnstructuredObject,
     context: RequestContext,
   ): Promise<WrittenObject> {
@@ -247,7 +247,7 @@ export class GenericRegistry {
   async #prepareUpdate(
     object: UnstructuredObject,
     old: UnstructuredObject,
-    subresource: '' | 'status',
+    subresource: string,
     context: RequestContext,
   ): Promise<Transition | undefined> {
     const { strategy, resource } = this;
@@ -269,6 +269,12 @@ export class GenericRegistry {
         ...errors,
         ...(strategy.validateStatusUpdate?.(object, old) ?? []),
       ]);
+    } else if (subresource !== '') {
+      const own = strategy.subresources?.[subresource];
+      if (own === undefined) throw new Error(`${resource.resource} have no strategy for ${subresource}`);
+      own.prepareForUpdate(object, old);
+      this.#countGeneration(object, old);
+      this.check(object, [...errors, ...own.validateUpdate(object, old)]);
     } else {
       this.#prepareMainUpdate(object, old, context);
       this.check(object, [
@@ -289,8 +295,12 @@ export class GenericRegistry {
       if (old['status'] === undefined) delete object['status'];
       else object['status'] = old['status'];
     }
+    this.#countGeneration(object, old);
+  }
+
+  #countGeneration(object: UnstructuredObject, old: UnstructuredObject): void {
     if (!countsGenerations(this.resource)) return;
-    const changed = strategy.specChanged?.(object, old) ?? specDiffers(object, old);
+    const changed = this.strategy.specChanged?.(object, old) ?? specDiffers(object, old);
     const before = old.metadata.generation ?? 0;
     if (changed) object.metadata.generation = before + 1;
   }

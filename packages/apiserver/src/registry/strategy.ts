@@ -9,6 +9,13 @@ export interface StrategyContext {
   readonly user?: UserInfo;
 }
 
+/** An update of a part of an object by a path of its own, such as `pods/resize`. */
+export interface SubresourceStrategy {
+  /** Keeps what this path may not change. */
+  prepareForUpdate(object: UnstructuredObject, old: UnstructuredObject): void;
+  validateUpdate(object: UnstructuredObject, old: UnstructuredObject): readonly FieldError[];
+}
+
 /**
  * What makes a kind different from the others: defaults, validation, what an update may change. PURE: no I/O, no clock.
  * The generic registry has already checked the body against the schema (types, required and unknown fields) and takes
@@ -27,6 +34,8 @@ export interface Strategy {
   /** For the status subresource. Default: everything but `status` and metadata's managed fields stays the old. */
   prepareForStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: StrategyContext): void;
   validateStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject): readonly FieldError[];
+  /** Of subresources other than status that hold a part of the object. */
+  readonly subresources?: Readonly<Record<string, SubresourceStrategy>>;
   /** Whether generation counts up: default, when anything but metadata and status differs. */
   specChanged?(object: UnstructuredObject, old: UnstructuredObject): boolean;
   /** Warnings for the client (Warning headers). */

@@ -7,17 +7,15 @@ import {
   newNotFound,
   newStatusError,
   nodes,
-  type Node,
   type Pod,
   type UnstructuredObject,
 } from '@naru/api';
 import { Agent, type Dispatcher } from 'undici';
 import type { AdmissionStore } from '../admission/admission.ts';
 import { booleanOf } from './list-options.ts';
+import { kubeletPortOf, nodeAddressOf } from './proxy-target.ts';
+import { ResourceProxy } from './resource-proxy.ts';
 import { UpgradeTunnels } from './upgrade-tunnels.ts';
-
-/** The kubelet's port where its Node does not say. */
-const KUBELET_PORT = 10250;
 
 /** Subresources of pods that are streams. */
 export const streamSubresources = ['attach', 'exec', 'portforward'] as const;
@@ -31,6 +29,7 @@ export interface KubeletProxyOptions {
   readonly addressTypes: readonly string[];
   /** `--kubelet-timeout`. */
   readonly connectTimeoutMs: number;
+  readonly random: () => number;
 }
 
 /** Query parameters of pods/log that the kubelet knows too. */
@@ -40,6 +39,8 @@ export class KubeletProxy implements AsyncDisposable {
   readonly #options: KubeletProxyOptions;
   readonly #agent: Agent;
   readonly #tunnels: UpgradeTunnels;
+  /** The `proxy` subresources. */
+  readonly resources: ResourceProxy;
 
   constructor(options: KubeletProxyOptions) {
     this.#options = options;
@@ -50,6 +51,7 @@ export class KubeletProxy implements AsyncDisposable {
       bodyTimeout: 0,
     });
     this.#tunnels = new UpgradeTunnels({ tls, connectTimeoutMs });
+    this.resources = new ResourceProxy({ ...options, tunnels: this.#tunnels });
   }
 
   /** Streams a container's log into the response. @throws StatusError before anything is written. */
@@ -103,9 +105,7 @@ export class KubeletProxy implements AsyncDisposable {
   #originOf(nodeName: string): string {
     const node = this.#options.store.get(nodes, '', nodeName);
     if (node === undefined) throw newNotFound(nodes, nodeName);
-    const host = addressOf(node, this.#options.addressTypes);
-    const port = node.status?.daemonEndpoints?.kubeletEndpoint?.Port ?? 0;
-    return `https://${host}:${port === 0 ? KUBELET_PORT : port}`;
+    return `https://${nodeAddressOf(node, this.#options.addressTypes)}:${kubeletPortOf(node)}`;
   }
 
   async #request(nodeName: string, path: string, response: ServerResponse): Promise<Dispatcher.ResponseData> {
@@ -121,17 +121,8 @@ export class KubeletProxy implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.closeStreams();
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.resources[Symbol.asyncDispose]()]);
   }
-}
-
-function addressOf(node: Node, types: readonly string[]): string {
-  const addresses = node.status?.addresses ?? [];
-  for (const type of types) {
-    const found = addresses.find((each) => each.type === type);
-    if (found !== undefined) return found.address;
-  }
-  throw newInternalError(`no preferred addresses found; known addresses: ${JSON.stringify(addresses)}`);
 }
 
 /** The container that a log request means. @throws StatusError BadRequest. */

@@ -1,5 +1,6 @@
 /** Patch bodies: JSON patch, merge patch, strategic merge patch, and configurations to apply. */
 import {
+  apiVersionOf,
   applyConfiguration,
   applyJsonPatch,
   applyMergePatch,
@@ -17,6 +18,7 @@ import { requiredBody, type ApiRequest } from './api-request.ts';
 import { mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
 import { booleanOf } from './list-options.ts';
 import { checkObject, type BodyKind } from './object-decoder.ts';
+import { scaleKind } from './scale.ts';
 
 /**
  * What makes the new object out of the stored one; it may be called again on a newer one.
@@ -28,7 +30,7 @@ export function newPatch(
   context: RequestContext,
 ): (old: UnstructuredObject) => UnstructuredObject {
   const type = mediaTypeOf(request.raw.headers['content-type']);
-  if (isApply(context) && kind.model !== 'V1Scale') return newApplication(request, kind, context);
+  if (isApply(context)) return newApplication(request, kind, context);
   const body = requiredBody(request);
   const parse = (): unknown => {
     try {
@@ -76,6 +78,29 @@ export function newApplication(
     const applied = applyConfiguration(old, application);
     return isCustom ? checkObject(applied, kind, context) : applied;
   };
+}
+
+/** The same of a Scale: the configuration that is applied to the object has its name and replicas. */
+export function newScaleApplication(
+  request: ApiRequest,
+  resource: Resource,
+  context: RequestContext,
+  withScale: (object: UnstructuredObject, scale: UnstructuredObject) => UnstructuredObject,
+): (live: UnstructuredObject) => UnstructuredObject {
+  const scale = checkObject(parseConfiguration(requiredBody(request), scaleKind.kind), scaleKind, context);
+  const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
+  const name = request.info.name;
+  const config = withScale({ apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name } }, scale);
+  const application = {
+    config,
+    manager,
+    subresource,
+    model: resource.model,
+    hasStatus: resource.subresources.some((each) => each.name === 'status'),
+    now: formatTime(context.nowMs),
+    force: booleanOf(request.query, 'force') ?? false,
+  };
+  return (live) => applyConfiguration(live, application);
 }
 
 /** What of a decoded value was there before it was decoded, besides its type meta. */

@@ -47,7 +47,7 @@ export function requestInfoOf(method: string, rawPath: string, query: URLSearchP
     if (where.length > 2 && !namespaceSubresources.has(where[2] ?? '')) where = where.slice(2);
   }
   const [resource = '', name = '', subresource = '', ...rest] = where;
-  const verb = resourceVerb(method, name, query);
+  const verb = resourceVerb(method, name, subresource === '' ? query : noQuery);
   return {
     isResourceRequest: true,
     path,

@@ -1,15 +1,16 @@
 /** Requests to subresources. */
 import { cloneJson, type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
-import { deleteObject, validateDeleteOptions } from '../registry/deletion.ts';
+import { validateDeleteOptions } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { finalizeNamespace } from '../registry/namespace-finalize.ts';
 import { bindPod } from '../registry/pod-binding.ts';
+import { evictPod } from '../registry/pod-eviction.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import type { CacheReads } from './cache-reads.ts';
 import type { KubeletProxy, StreamSubresource } from './kubelet-proxy.ts';
 import { booleanOf, parseResourceVersion } from './list-options.ts';
 import { decodeObjectBody } from './object-decoder.ts';
-import { newPatch } from './patch.ts';
+import { isApply, newPatch, newScaleApplication } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import { builtInScale, scaleKind } from './scale.ts';
 import type { ServedResource, StoredResource } from './served-resource.ts';
@@ -19,11 +20,14 @@ export const servedSubresources: ReadonlySet<string> = new Set([
   'approval',
   'attach',
   'binding',
+  'ephemeralcontainers',
   'eviction',
   'exec',
   'finalize',
   'log',
   'portforward',
+  'proxy',
+  'resize',
   'scale',
   'status',
 ]);
@@ -33,15 +37,19 @@ const created: Status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status
 export interface SubresourceHandlerOptions {
   readonly reads: CacheReads;
   readonly kubelets: KubeletProxy;
+  /** Of PodDisruptionBudgets, which evictions ask. */
+  readonly budgets: GenericRegistry | undefined;
 }
 
 export class SubresourceHandler {
   readonly #reads: CacheReads;
   readonly #kubelets: KubeletProxy;
+  readonly #budgets: GenericRegistry | undefined;
 
   constructor(options: SubresourceHandlerOptions) {
     this.#reads = options.reads;
     this.#kubelets = options.kubelets;
+    this.#budgets = options.budgets;
   }
 
   /** @throws StatusError. */
@@ -57,7 +65,12 @@ export class SubresourceHandler {
       // A CertificateSigningRequest's approval is its status' conditions.
       case 'approval':
       case 'status':
-        return await this.#status(request, { ...served, registry });
+        return await this.#part(request, { ...served, registry }, 'status');
+      case 'ephemeralcontainers':
+      case 'resize':
+        return await this.#part(request, { ...served, registry }, info.subresource);
+      case 'proxy':
+        return await this.#proxy(request, registry);
       case 'scale':
         return await this.#scale(request, { ...served, registry });
       case 'binding':
@@ -102,7 +115,8 @@ export class SubresourceHandler {
     return registry.get(namespace, request.info.name).bytes;
   }
 
-  async #status(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
+  /** Subresources that show the object and change a part of it. */
+  async #part(request: ApiRequest, served: StoredResource, part: string): Promise<ApiResponse> {
     const { info, raw } = request;
     const { registry, resource, view } = served;
     if (info.verb === 'get')
@@ -118,7 +132,7 @@ export class SubresourceHandler {
       const object = view === undefined ? change(old) : view.toStored(change(view.fromStored(cloneJson(old))));
       return checkName(object, info.name);
     };
-    const { bytes } = await registry.update(info.name, 'status', make, context);
+    const { bytes } = await registry.update(info.name, part, make, context);
     return { type: 'object', code: 200, bytes, registry, view };
   }
 
@@ -132,6 +146,7 @@ export class SubresourceHandler {
       return { type: 'value', code: 200, value: scaleOf(read(JSON.parse(bytes.toString()) as UnstructuredObject)) };
     }
     const context = inScope(requestContextOf(request), resource);
+    if (isApply(context)) return await this.#applyScale(request, served);
     const patch = info.verb === 'patch' ? newPatch(request, scaleKind, context) : undefined;
     const body = requiredBody(request);
     const { object } = await registry.update(
@@ -148,6 +163,26 @@ export class SubresourceHandler {
       context,
     );
     return { type: 'value', code: 200, value: scaleOf(read(object)) };
+  }
+
+  /** Server-side apply of a Scale: what it says of the replicas is said of the object's, and owned by the applier. */
+  async #applyScale(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
+    const { info } = request;
+    const { registry, view, resource } = served;
+    const { scaleOf, withScale } = served.scale ?? builtInScale;
+    const context = inScope(requestContextOf(request), resource);
+    const apply = newScaleApplication(request, resource, context, withScale);
+    const { object } = await registry.update(
+      info.name,
+      '',
+      (old) => {
+        const live = view?.fromStored(cloneJson(old)) ?? old;
+        const applied = checkName(apply(live), info.name);
+        return view?.toStored(applied) ?? applied;
+      },
+      context,
+    );
+    return { type: 'value', code: 200, value: scaleOf(view?.fromStored(object) ?? object) };
   }
 
   async #bind(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
@@ -179,7 +214,9 @@ export class SubresourceHandler {
     const options = (eviction['deleteOptions'] ?? {}) as DeleteOptions;
     validateDeleteOptions(options);
     const dryRun = context.dryRun || (options.dryRun ?? []).length > 0;
-    await deleteObject(registry, info.name, options, { ...context, dryRun });
+    if (this.#budgets === undefined) throw noSuchResource();
+    await this.#reads.waitFor(undefined);
+    await evictPod({ pods: registry, budgets: this.#budgets }, info.name, options, { ...context, dryRun });
     return { type: 'value', code: 201, value: created };
   }
 
@@ -187,6 +224,19 @@ export class SubresourceHandler {
     const { query } = request;
     const pod = JSON.parse((await this.#read(request, registry)).toString()) as UnstructuredObject;
     await this.#kubelets.proxyLogs(pod, query, request.response);
+    return { type: 'streamed' };
+  }
+
+  async #proxy(request: ApiRequest, registry: GenericRegistry): Promise<ApiResponse> {
+    const { info } = request;
+    const kind = registry.resource.subresources.find(({ name }) => name === 'proxy')?.kind ?? '';
+    const options = { apiVersion: 'v1', kind, metadata: {}, path: info.rest };
+    const context = inScope(requestContextOf(request), registry.resource);
+    const attributes = { ...registry.attributes('CONNECT', 'proxy', options, undefined, context), name: info.name };
+    await registry.admit(attributes);
+    await registry.validateAdmission(attributes);
+    await this.#reads.waitFor(undefined);
+    await this.#kubelets.resources.proxy(request);
     return { type: 'streamed' };
   }
 

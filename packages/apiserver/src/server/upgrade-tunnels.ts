@@ -1,5 +1,5 @@
 /** Connections that stop being HTTP: taken from clients, and joined with connections to kubelets. */
-import { ServerResponse, type IncomingMessage } from 'node:http';
+import { request as httpRequest, ServerResponse, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -18,7 +18,7 @@ const forwardedHeaders = /^(connection|upgrade|sec-websocket-.*|x-stream-protoco
 
 /** Other upgrades, such as to HTTP/2, are offers that a server may ignore. */
 export function isStreamUpgrade(request: IncomingMessage): boolean {
-  return /\/(attach|exec|portforward)(\?|$)/u.test(request.url ?? '') && isUpgrade(request);
+  return /\/(attach|exec|portforward|proxy)([/?]|$)/u.test(request.url ?? '') && isUpgrade(request);
 }
 
 function isUpgrade({ headers }: IncomingMessage): boolean {
@@ -43,12 +43,18 @@ export interface UpgradeTunnelsOptions {
   readonly connectTimeoutMs: number;
 }
 
+/** How a tunnel's other side is asked, where that is no kubelet's stream. */
+export interface TunnelOptions {
+  readonly tls: UpgradeTunnelsOptions['tls'];
+  readonly headers: Readonly<Record<string, string[]>>;
+}
+
 export interface UpgradeRefusal {
   readonly code: number;
   readonly text: string;
 }
 
-/** Passes bytes between clients and kubelets, whatever their protocol. */
+/** Passes bytes between clients and kubelets, or what runs in the cluster, whatever their protocol. */
 export class UpgradeTunnels {
   readonly #options: UpgradeTunnelsOptions;
   readonly #sockets = new Set<Duplex>();
@@ -61,14 +67,19 @@ export class UpgradeTunnels {
    * Asks `url` for the upgrade that the client asks for, and joins the connections if it agrees. Returns its answer if it
    * does not. @throws StatusError before anything is written.
    */
-  async join(url: string, raw: IncomingMessage, response: ServerResponse): Promise<UpgradeRefusal | undefined> {
+  async join(
+    url: string,
+    raw: IncomingMessage,
+    response: ServerResponse,
+    options?: TunnelOptions,
+  ): Promise<UpgradeRefusal | undefined> {
     const { socket } = response;
     if (!isUpgrade(raw) || socket === null) throw newBadRequest('Upgrade request required');
     if (this.#sockets.size >= TUNNELS_MAX)
       throw newStatusError('TooManyRequests', `${TUNNELS_MAX} streams are open already`);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    const answer = await this.#ask(url, raw, socket);
+    const answer = await this.#ask(url, raw, socket, options);
     if (!('socket' in answer)) return answer;
     response.statusCode = 101;
     const lines = [`HTTP/1.1 101 ${answer.message.statusMessage ?? 'Switching Protocols'}`];
@@ -90,14 +101,18 @@ export class UpgradeTunnels {
     url: string,
     raw: IncomingMessage,
     client: Duplex,
+    options: TunnelOptions | undefined,
   ): Promise<UpgradeRefusal | { readonly message: IncomingMessage; readonly socket: Duplex; readonly head: Buffer }> {
-    const { tls, connectTimeoutMs } = this.#options;
+    const { connectTimeoutMs } = this.#options;
+    const tls = options?.tls ?? this.#options.tls;
     const { method = 'GET' } = raw;
-    const headers = Object.fromEntries(Object.entries(raw.headers).filter(([name]) => forwardedHeaders.test(name)));
+    const ofUpgrade = Object.fromEntries(Object.entries(raw.headers).filter(([name]) => forwardedHeaders.test(name)));
+    const headers = { ...options?.headers, ...ofUpgrade };
+    const ask = url.startsWith('https:') ? httpsRequest : httpRequest;
     return await new Promise((resolve, reject) => {
       const fail = (message: string, cause?: Error): void =>
         reject(newInternalError(`error dialing backend: ${method} ${JSON.stringify(url)}: ${message}`, { cause }));
-      const request = httpsRequest(url, {
+      const request = ask(url, {
         method,
         headers,
         agent: false,

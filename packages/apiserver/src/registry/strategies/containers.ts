@@ -72,6 +72,41 @@ export function validateContainers(context: ContainerContext): FieldError[] {
   return errors;
 }
 
+/** What an ephemeral container may not have: it gets no resources of its own, and nobody looks after it. */
+const notForEphemeral = [
+  'lifecycle',
+  'livenessProbe',
+  'ports',
+  'readinessProbe',
+  'resources',
+  'resizePolicy',
+  'startupProbe',
+] as const;
+
+/** spec.ephemeralContainers of a pod that runs. */
+export function validateEphemeralContainers(spec: PodSpec, path: string): FieldError[] {
+  const volumes = new Set((spec.volumes ?? []).map((each) => each.name));
+  const others = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map((each) => each.name);
+  const names = new Set(others);
+  return (spec.ephemeralContainers ?? []).flatMap((container, i) => {
+    const at = `${path}[${i}]`;
+    const { targetContainerName: target, ...rest } = container;
+    const errors = validateContainer(at, rest, { spec, volumes, path }, names);
+    if (target !== undefined && target !== '' && !others.includes(target))
+      errors.push(fieldNotFound(`${at}.targetContainerName`, target));
+    for (const field of notForEphemeral) {
+      const value: unknown = container[field];
+      if (value !== undefined && Object.keys(value as object).length > 0)
+        errors.push(fieldForbidden(`${at}.${field}`, 'cannot be set for an Ephemeral Container'));
+    }
+    for (const [j, mount] of (container.volumeMounts ?? []).entries())
+      for (const field of ['subPath', 'subPathExpr'] as const)
+        if ((mount[field] ?? '') !== '')
+          errors.push(fieldForbidden(`${at}.volumeMounts[${j}].${field}`, 'cannot be set for an Ephemeral Container'));
+    return errors;
+  });
+}
+
 function validateInitContainer(
   path: string,
   container: Container,

@@ -12,6 +12,7 @@ import type { Strategy } from '../strategy.ts';
 import { deepEqual, required } from './field-rules.ts';
 import { setPodSpecDefaults } from './pod-defaults.ts';
 import { validatePodSpec } from './pod-spec.ts';
+import { ephemeralContainersStrategy, resizeStrategy } from './pod-subresources.ts';
 import { validateTolerations } from './scheduling.ts';
 
 const asPod = (object: UnstructuredObject): Pod => object;
@@ -234,6 +235,7 @@ export const podStrategy: Strategy = {
   },
   validateUpdate,
   prepareForStatusUpdate,
+  subresources: { ephemeralcontainers: ephemeralContainersStrategy, resize: resizeStrategy },
   warnings,
   gracePeriodSeconds(object, requested) {
     const { spec, status } = asPod(object);
