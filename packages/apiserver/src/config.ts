@@ -40,6 +40,7 @@ export interface ApiserverConfig {
     readonly audiences: readonly string[];
     readonly signingKey: string | undefined;
     readonly keys: readonly string[];
+    readonly jwksUri: string | undefined;
   };
   readonly kubelet: {
     readonly tls: { readonly cert?: string; readonly key?: string; readonly ca?: string };
@@ -95,6 +96,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       audiences: flags['api-audiences'],
       signingKey,
       keys,
+      jwksUri: flags['service-account-jwks-uri'],
     },
     kubelet: {
       tls: kubeletTls,

@@ -57,6 +57,10 @@ export const apiserverFlags = {
   },
   'service-node-port-range': { type: 'string', default: '30000-32767', description: 'Ports of NodePort Services.' },
   'service-account-issuer': { type: 'list', default: [], description: 'Issuer of ServiceAccount tokens.' },
+  'service-account-jwks-uri': {
+    type: 'string',
+    description: "Where the issuer's keys are; default this server.",
+  },
   'service-account-signing-key-file': { type: 'string', description: 'Key that signs ServiceAccount tokens.' },
   'service-account-key-file': {
     type: 'list',

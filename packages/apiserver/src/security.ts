@@ -9,6 +9,7 @@ import {
   type AuthenticationOptions,
   type ClusterAuthenticator,
 } from './authentication/cluster-authenticator.ts';
+import { issuerDiscovery, type IssuerDiscovery } from './authentication/issuer-discovery.ts';
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
 import {
@@ -55,6 +56,8 @@ export interface Identity {
   readonly authenticator: ClusterAuthenticator;
   readonly virtualResources: readonly VirtualResource[];
   readonly virtualSubresources: readonly VirtualSubresource[];
+  /** The issuer's metadata, where keys are at the URI unless a flag says otherwise; undefined: there is no issuer. */
+  readonly issuerDiscovery: ((jwksUri: string) => IssuerDiscovery) | undefined;
 }
 
 /** Who callers are, and the API's answers about that. `store` is where ServiceAccounts are looked up. @throws UsageError. */
@@ -67,11 +70,13 @@ export function createIdentity(
   const { issuers, audiences, signingKey, keys } = config.serviceAccounts;
   const signing =
     signingKey === undefined ? undefined : readKey(signingKey, createPrivateKey, 'service-account-signing-key-file');
+  const publicKeys = keys.map((key) => readKey(key, createPublicKey, 'service-account-key-file'));
+  const [issuer] = issuers;
   const tokens = new ServiceAccountTokens({
     issuers,
     ...(audiences.length === 0 ? {} : { audiences }),
     ...(signing === undefined ? {} : { signingKey: signing }),
-    publicKeys: keys.map((key) => readKey(key, createPublicKey, 'service-account-key-file')),
+    publicKeys,
     store,
     clock,
   });
@@ -86,6 +91,15 @@ export function createIdentity(
     authenticator,
     virtualResources: createReviewResources({ authenticator, authorizer, audiences: tokens.audiences }),
     virtualSubresources: tokens.canSign ? [createTokenRequest({ tokens, store })] : [],
+    issuerDiscovery:
+      issuer === undefined
+        ? undefined
+        : (jwksUri) =>
+            issuerDiscovery({
+              issuer,
+              jwksUri: config.serviceAccounts.jwksUri ?? jwksUri,
+              publicKeys: [...(signing === undefined ? [] : [createPublicKey(signing)]), ...publicKeys],
+            }),
   };
 }
 

@@ -9,9 +9,14 @@ import { ServedResources } from './server/served-resource.ts';
 import { servedSubresources } from './server/subresource-handler.ts';
 import { viewOf } from './server/version-view.ts';
 
-export function serveResources(stack: ResourceStack, identity: Identity, clock: Clock): ServedResources {
+export function serveResources(
+  stack: ResourceStack,
+  identity: Identity,
+  clock: Clock,
+  computed: readonly VirtualResource[],
+): ServedResources {
   const resources = new ServedResources();
-  const virtualResources = [...identity.virtualResources, bindingResource(stack, clock)];
+  const virtualResources = [...identity.virtualResources, bindingResource(stack, clock), ...computed];
   for (const known of builtInResources) {
     const view = viewOf(known);
     const registry = stack.registryOf(view?.stored ?? known);

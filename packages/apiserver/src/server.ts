@@ -9,12 +9,13 @@ import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
 import { KubernetesService } from './kubernetes-service.ts';
 import { createServiceAllocation, type ServiceAllocation } from './registry/allocator/service-allocation.ts';
+import { createComponentStatuses } from './registry/component-statuses.ts';
 import { bootstrapObjects } from './registry/bootstrap-objects.ts';
 import { registrationFor } from './registry/registrations.ts';
 import { ResourceStack } from './resource-stack.ts';
 import { runCompactor } from './storage/compactor.ts';
 import { ObjectStore } from './storage/object-store.ts';
-import { createAccessControl, createIdentity } from './security.ts';
+import { createAccessControl, createIdentity, type Identity } from './security.ts';
 import { serveResources } from './served-resources.ts';
 import type { ApiRequest, ApiResponse } from './server/api-request.ts';
 import { CacheReads } from './server/cache-reads.ts';
@@ -62,6 +63,7 @@ export class ApiServer implements Component {
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
+  readonly #issuerDiscovery: Identity['issuerDiscovery'];
   readonly #metrics = new ServerMetrics();
   readonly #http: FastifyInstance;
   readonly #stop = new AbortController();
@@ -104,7 +106,10 @@ export class ApiServer implements Component {
       ],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
-    const resources = serveResources(this.#stack, identity, clock);
+    const { etcdServers, etcdTls } = config;
+    const statuses = createComponentStatuses({ etcdServers, etcdTls, store: this.#stack.caches, clock });
+    const resources = serveResources(this.#stack, identity, clock, [statuses]);
+    this.#issuerDiscovery = identity.issuerDiscovery;
     this.#custom = new CustomResources({ stack: this.#stack, resources, clock, logger, etcdPrefix: config.etcdPrefix });
     this.#documents = new ApiDocuments({
       resources: () => [...resources.all()].map((each) => each.resource),
@@ -255,6 +260,9 @@ export class ApiServer implements Component {
         response.end(answer.text);
         return true;
       }
+      case '.well-known':
+      case 'openid':
+        return this.#answerIssuer(info.path, response);
       case 'openapi':
         return this.#documents.answerOpenApi(info.path, raw, response);
       case 'metrics':
@@ -268,6 +276,17 @@ export class ApiServer implements Component {
       default:
         return false;
     }
+  }
+
+  /** What others need to check ServiceAccount tokens. */
+  #answerIssuer(path: string, response: ServerResponse): boolean {
+    const discovery = this.#issuerDiscovery?.(`https://${this.#address()}/openid/v1/jwks`);
+    const isKeys = path === '/openid/v1/jwks';
+    if (discovery === undefined || (!isKeys && path !== '/.well-known/openid-configuration')) return false;
+    response.setHeader('content-type', isKeys ? 'application/jwk-set+json' : 'application/json');
+    response.setHeader('cache-control', 'public, max-age=3600');
+    response.end(isKeys ? discovery.keys : discovery.configuration);
+    return true;
   }
 
   #checks(endpoint: 'healthz' | 'livez' | 'readyz'): ReadonlyMap<string, HealthCheck> {

@@ -193,7 +193,7 @@ void t.test('reviews answer who one is and what one may do', async (t) => {
   const ask = async (resource: string, spec: Record<string, unknown>): Promise<unknown> => {
     const review = reviews.find((each) => each.resource.resource === resource);
     const object = { apiVersion: '', kind: '', metadata: {}, spec };
-    return (await review?.create(object, { user: alice, namespace: 'ns', dryRun: false }))?.['status'];
+    return (await review?.create?.(object, { user: alice, namespace: 'ns', dryRun: false }))?.['status'];
   };
   t.same(await ask('selfsubjectreviews', {}), { userInfo: { username: 'alice', groups: alice.groups } });
   const pods = { namespace: 'ns', verb: 'get', resource: 'pods' };

@@ -1,4 +1,5 @@
 /** The server around the API: start and stop, several of them, other versions, others' names, logs of kubelets. */
+import { createPublicKey, generateKeyPairSync, verify, type JsonWebKey } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -98,6 +99,25 @@ await t.test('one server', async (t) => {
     const index = await api.request('GET', '/openapi/v3');
     t.match(index.body['paths'], { 'apis/apps/v1': { serverRelativeURL: /^\/openapi\/v3\/apis\/apps\/v1\?hash=/u } });
     t.match((await api.request('GET', '/openapi/v3/apis/apps/v1')).body, { openapi: '3.0.0' });
+  });
+
+  await t.test('the state of the control plane can be read', async (t) => {
+    const list = await api.request('GET', '/api/v1/componentstatuses');
+    t.match(list.body, {
+      kind: 'ComponentStatusList',
+      items: [
+        { metadata: { name: 'controller-manager' }, conditions: [{ type: 'Healthy', status: 'False' }] },
+        { metadata: { name: 'scheduler' } },
+        { metadata: { name: 'etcd-0' }, conditions: [{ type: 'Healthy', status: 'True', message: 'ok' }] },
+      ],
+    });
+    t.match((await api.request('GET', '/api/v1/componentstatuses/etcd-0')).body, { kind: 'ComponentStatus' });
+    t.equal((await api.request('GET', '/api/v1/componentstatuses/x')).status, 404);
+    t.equal((await api.request('DELETE', '/api/v1/componentstatuses/etcd-0')).status, 405);
+    const table = await api.request('GET', '/api/v1/componentstatuses', {
+      headers: { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' },
+    });
+    t.match(table.body['rows'], [{}, {}, { cells: ['etcd-0', 'Healthy', 'ok', ''] }]);
   });
 
   await t.test('an Event and an autoscaler are the same object in both of their versions', async (t) => {
@@ -211,4 +231,47 @@ await t.test('one server', async (t) => {
       body: { reason: 'InternalError', message: /containerLogs\/default\/placed\/c/u },
     });
   });
+});
+
+await t.test('tokens of ServiceAccounts can be checked by others', async (t) => {
+  await using store = await startStore('etcd');
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const issuer = 'https://issuer.example';
+  await using api = await ApiFixture.start(store, {
+    serviceAccounts: {
+      issuers: [issuer],
+      audiences: [],
+      signingKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      keys: [publicKey.export({ type: 'spki', format: 'pem' }).toString()],
+      jwksUri: undefined,
+    },
+  });
+  const { body } = await api.request('GET', '/.well-known/openid-configuration');
+  t.match(body, {
+    issuer,
+    jwks_uri: /^https:.*\/openid\/v1\/jwks$/u,
+    id_token_signing_alg_values_supported: ['RS256'],
+  });
+  const answer = await api.request('GET', '/openid/v1/jwks');
+  t.equal(answer.headers.get('content-type'), 'application/jwk-set+json');
+  const { keys } = JSON.parse(answer.text) as { keys: JsonWebKey[] };
+  t.match(keys, [{ use: 'sig', alg: 'RS256', kty: 'RSA', kid: /./u }]);
+  t.equal(keys.length, 1, 'a key is listed once');
+  t.equal((await api.request('GET', '/openid/v1/jwks', { token: 'joe' })).status, 403);
+  const path = '/api/v1/namespaces/default/serviceaccounts';
+  await api.request('POST', path, { body: { metadata: { name: 'robot' } } });
+  const { token } = (await api.request('POST', `${path}/robot/token`, { body: {} })).body.status as { token: string };
+  const [header = '', claims = '', signature = ''] = token.split('.');
+  const [key] = keys;
+  t.equal(
+    key === undefined
+      ? false
+      : verify(
+          'sha256',
+          Buffer.from(`${header}.${claims}`),
+          createPublicKey({ key, format: 'jwk' }),
+          Buffer.from(signature, 'base64url'),
+        ),
+    true,
+  );
 });

@@ -24,6 +24,11 @@ function algorithmOf(key: KeyObject): Algorithm {
   throw new Error('a key for service account tokens must be RSA or EC with curve P-256, P-384 or P-521');
 }
 
+/** The `alg` of tokens that a key signs. @throws Error for keys that sign none. */
+export function jwsAlgorithmOf(key: KeyObject): string {
+  return algorithmOf(key).alg;
+}
+
 /** Id of a public key: the hash of its DER form, as upstream computes it. */
 export function keyIdOf(publicKey: KeyObject): string {
   return createHash('sha256')

@@ -9,10 +9,13 @@ export interface VirtualRequest {
   readonly signal?: AbortSignal;
 }
 
-/** A resource that is computed and never stored: only `create` exists (SubjectAccessReview and its like). Answered with 201. */
+/** A resource that is computed and never stored. */
 export interface VirtualResource {
   readonly resource: Resource;
-  create(object: UnstructuredObject, request: VirtualRequest): Promise<UnstructuredObject>;
+  /** Of SubjectAccessReview and its like; answered with 201. */
+  create?(object: UnstructuredObject, request: VirtualRequest): Promise<UnstructuredObject>;
+  /** Of what can be read. */
+  list?(): Promise<readonly UnstructuredObject[]>;
 }
 
 /** A create-only subresource that is computed and never stored, such as `serviceaccounts/token`. Answered with 201. */

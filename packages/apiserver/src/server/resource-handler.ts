@@ -32,6 +32,7 @@ import { decodeObjectBody } from './object-decoder.ts';
 import { parseBody, protobufType } from './object-body.ts';
 import { protobufEncoder, protobufListBody } from './protobuf-response.ts';
 import { isApply, newApplication, newPatch } from './patch.ts';
+import { readComputed } from './computed-reads.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import type { ServedResource, ServedResources, StoredResource } from './served-resource.ts';
 import type { SubresourceHandler } from './subresource-handler.ts';
@@ -86,7 +87,10 @@ export class ResourceHandler {
     // POST is for collections, PUT and PATCH are for objects.
     const wantsName = info.verb === 'update' || info.verb === 'patch';
     if ((info.verb === 'create' && info.name !== '') || (wantsName && info.name === '')) throw verbNotAllowed();
-    if (served.virtual !== undefined) return await this.#createVirtual(request, served);
+    if (served.virtual !== undefined)
+      return info.verb === 'create'
+        ? await this.#createVirtual(request, served)
+        : await readComputed(request, resource, served.virtual);
     const { registry } = served;
     if (registry === undefined) throw verbNotAllowed();
     const stored: StoredResource = { ...served, registry };
@@ -117,7 +121,8 @@ export class ResourceHandler {
     const body = requiredBody(request);
     const object = decodeObjectBody(body, request.raw.headers['content-type'], served.resource, context);
     const { user, namespace, dryRun } = context;
-    const value = await served.virtual?.create(object, { user, namespace, dryRun });
+    if (served.virtual?.create === undefined) throw verbNotAllowed();
+    const value = await served.virtual.create(object, { user, namespace, dryRun });
     return { type: 'value', code: 201, value };
   }
 

@@ -1,5 +1,6 @@
 /** Columns of the core kinds, networking and leases. */
 import type {
+  ComponentStatus,
   ConfigMap,
   CoreEvent,
   Endpoints,
@@ -201,6 +202,18 @@ export const eventTable: TableConvertor = tableOf<AnyEvent>([
   wide('First Seen', firstSeen),
   column('Count', eventCount, { type: 'integer', priority: 1 }),
   column('Name', ({ metadata }) => metadata.name ?? '', { format: 'name', priority: 1 }),
+]);
+
+type ComponentCondition = NonNullable<ComponentStatus['conditions']>[number];
+const healthOf = ({ conditions = [] }: ComponentStatus): ComponentCondition | undefined =>
+  conditions.find((each) => each.type === 'Healthy');
+const healthNames: Readonly<Record<string, string>> = { True: 'Healthy', False: 'Unhealthy' };
+
+export const componentStatusTable: TableConvertor = tableOf<ComponentStatus>([
+  nameColumn(),
+  column('Status', (object) => healthNames[healthOf(object)?.status ?? ''] ?? 'Unknown'),
+  column('Message', (object) => healthOf(object)?.message ?? ''),
+  column('Error', (object) => healthOf(object)?.error ?? ''),
 ]);
 
 export const leaseTable: TableConvertor = tableOf<Lease>([

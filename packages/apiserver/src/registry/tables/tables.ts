@@ -7,6 +7,7 @@ import * as workload from './workload-columns.ts';
 
 /** By plural name and group, as error messages name resources. Others show name and time of creation. */
 const tables: Readonly<Record<string, TableConvertor>> = {
+  componentstatuses: core.componentStatusTable,
   configmaps: core.configMapTable,
   endpoints: core.endpointsTable,
   events: core.eventTable,
