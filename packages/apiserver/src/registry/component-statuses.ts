@@ -45,7 +45,7 @@ function componentStatus(name: string, problem: string | undefined): Unstructure
 function problemOfLease(name: string, { store, clock }: ComponentStatusesOptions): string | undefined {
   const spec = store.get(leases, 'kube-system', name)?.spec;
   if ((spec?.holderIdentity ?? '') === '') return `nobody holds the Lease kube-system/${name}`;
-  const renewedMs = Date.parse(String(spec?.renewTime ?? ''));
+  const renewedMs = Date.parse(spec?.renewTime ?? '');
   const isHeld = clock.now() <= renewedMs + (spec?.leaseDurationSeconds ?? 0) * 1000;
   return isHeld ? undefined : `the Lease kube-system/${name} was last renewed at ${String(spec?.renewTime)}`;
 }
