@@ -15,6 +15,7 @@ export async function wrk(options: {
   const { stdout } = await runProgram('wrk', [
     '--latency',
     '--threads=1',
+    '--timeout=30s',
     `--connections=${connections}`,
     `--duration=${seconds}s`,
     `--script=${join(import.meta.dirname, script)}`,

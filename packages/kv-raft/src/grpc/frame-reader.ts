@@ -60,11 +60,12 @@ export class FrameReader {
   }
 }
 
-/** A message with its frame's head before it. */
-export function frame(parts: readonly Uint8Array[]): Buffer {
-  const head = Buffer.alloc(HEAD_BYTES);
+/** The head of a message that is the parts joined. */
+export function messageHead(parts: readonly Uint8Array[]): Buffer {
   let length = 0;
   for (const part of parts) length += part.length;
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
+  head[0] = 0;
   head.writeUInt32BE(length, 1);
-  return Buffer.concat([head, ...parts], HEAD_BYTES + length);
+  return head;
 }

@@ -1,17 +1,29 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Cancel, Clock, Logger } from '@naru/component';
 import { EtcdError, grpcCodes, isEtcdError } from '@naru/etcd';
 import type { Credentials } from '../server/auth-guard.ts';
-import { frame, FrameReader } from './frame-reader.ts';
-
-/** How long a client may take to end its side of a stream that the server has ended. */
-const LINGER_MS = 5000;
+import { FrameReader, messageHead } from './frame-reader.ts';
+import { encodeHeaders } from './http2/hpack-encoder.ts';
+import type { Http2Stream, StreamListener } from './http2/http2-stream.ts';
 
 const unitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 
+const responseHeaders = [
+  [':status', '200'],
+  ['content-type', 'application/grpc'],
+] as const;
+const responseBlock = encodeHeaders(responseHeaders);
+const okBlock = encodeHeaders(trailers('0', ''));
+
+function trailers(status: string, message: string): readonly (readonly [name: string, value: string])[] {
+  return [
+    ['grpc-status', status],
+    ['grpc-message', percentEncode(message)],
+  ];
+}
+
 /** One call: messages come in, messages go out, a status ends it. Nothing here throws because of what a client sends. */
-export class GrpcCall {
-  readonly #stream: ServerHttp2Stream;
+export class GrpcCall implements StreamListener {
+  readonly #stream: Http2Stream;
   readonly #options: {
     readonly bytesMax: number;
     readonly clock: Clock;
@@ -22,12 +34,23 @@ export class GrpcCall {
   readonly #reader: FrameReader;
   /** Set for calls that go on until one side ends them. */
   streaming = false;
-  #trailers: Record<string, string> = {};
+  /** Messages that came and were not taken yet. */
+  readonly #messages: Buffer[] = [];
+  /** Bytes of them: the client may send no more until they are taken. */
+  #untakenBytes = 0;
+  #inputEnded = false;
+  #inputError: unknown;
+  /** Who waits for more input. */
+  #moreInput: (() => void) | undefined;
+  #headersSent = false;
   #finished = false;
   #cancelDeadline: Cancel | undefined;
+  #onDrained: (() => void) | undefined;
+  #resolveDrained: (() => void) | undefined;
+  readonly #onClosed: (() => void)[] = [];
 
   constructor(
-    stream: ServerHttp2Stream,
+    stream: Http2Stream,
     options: {
       readonly bytesMax: number;
       readonly clock: Clock;
@@ -39,10 +62,7 @@ export class GrpcCall {
     this.#stream = stream;
     this.#options = options;
     this.#reader = new FrameReader(options.bytesMax);
-    // A reset by the client, or a lost connection: `close` follows.
-    stream.on('error', () => {});
-    stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers));
-    stream.once('close', () => this.#cancelDeadline?.());
+    stream.listener = this;
   }
 
   /** Who calls. */
@@ -52,44 +72,34 @@ export class GrpcCall {
 
   /** False once it is ended by either side: what is written then goes nowhere. */
   get open(): boolean {
-    return !this.#finished && !this.#stream.destroyed && !this.#stream.closed;
+    return !this.#finished && !this.#stream.isClosed;
   }
 
   /** Bytes that wait for the client to read. */
   get writableLength(): number {
-    return this.#stream.writableLength;
+    return this.#stream.queuedBytes;
   }
 
   onDrained(fn: () => void): void {
-    this.#stream.on('drain', fn);
+    this.#onDrained = fn;
   }
 
   /** Resolves when the client has read what it was sent, or the call is over. */
   async drained(): Promise<void> {
-    const stream = this.#stream;
-    if (!this.open || !stream.writableNeedDrain) return;
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        stream.off('drain', end);
-        stream.off('close', end);
-        resolve();
-      };
-      stream.on('drain', end);
-      stream.on('close', end);
-    });
+    if (!this.open || this.#stream.queuedBytes === 0) return;
+    await new Promise<void>((resolve) => (this.#resolveDrained = resolve));
   }
 
   /** Calls back once when the call is over for whatever reason. */
   onClosed(fn: () => void): void {
-    if (this.#stream.destroyed) fn();
-    else this.#stream.once('close', fn);
+    if (this.#stream.isClosed) fn();
+    else this.#onClosed.push(fn);
   }
 
   /** Heeds the client's deadline. @throws EtcdError for one that is malformed */
-  startDeadline(headers: IncomingHttpHeaders): void {
-    const timeout = headers['grpc-timeout'];
+  startDeadline(timeout: string | undefined): void {
     if (timeout === undefined) return;
-    const [, digits, unit] = /^(\d{1,8})([HMSmun])$/u.exec(String(timeout)) ?? [];
+    const [, digits, unit] = /^(\d{1,8})([HMSmun])$/u.exec(timeout) ?? [];
     if (digits === undefined || unit === undefined)
       throw new EtcdError('invalidRequest', { message: 'malformed grpc-timeout', grpcCode: 'Internal' });
     this.#cancelDeadline = this.#options.clock.after(Math.ceil(Number(digits) * (unitMs[unit] ?? 1)), () =>
@@ -97,28 +107,90 @@ export class GrpcCall {
     );
   }
 
+  data(chunk: Buffer): void {
+    this.#untakenBytes += chunk.length;
+    try {
+      if (this.#inputError === undefined) for (const message of this.#reader.push(chunk)) this.#messages.push(message);
+    } catch (error) {
+      this.#inputError = error;
+    }
+    this.#wakeReader();
+    if (this.#messages.length === 0) this.#taken();
+  }
+
+  ended(): void {
+    this.#inputEnded = true;
+    this.#wakeReader();
+  }
+
+  sent(): void {
+    this.#onDrained?.();
+    this.#resolveDrained?.();
+  }
+
+  closed(): void {
+    this.#cancelDeadline?.();
+    this.#wakeReader();
+    this.#resolveDrained?.();
+    for (const fn of this.#onClosed) fn();
+  }
+
+  #wakeReader(): void {
+    const wake = this.#moreInput;
+    this.#moreInput = undefined;
+    wake?.();
+  }
+
+  /** All that came was taken: the client may send more. */
+  #taken(): void {
+    if (this.#untakenBytes === 0) return;
+    this.#stream.consumed(this.#untakenBytes);
+    this.#untakenBytes = 0;
+  }
+
+  /** The next message; undefined when the client has ended its side, or the call is over. @throws EtcdError */
+  async #next(): Promise<Buffer | undefined> {
+    for (;;) {
+      const message = this.#messages.shift();
+      if (message !== undefined) return message;
+      if (this.#inputError !== undefined) throw this.#inputError;
+      if (!this.open) return undefined;
+      if (this.#inputEnded) {
+        if (this.#reader.idle) return undefined;
+        throw new EtcdError('invalidRequest', { message: 'unexpected EOF', grpcCode: 'Internal' });
+      }
+      this.#taken();
+      await new Promise<void>((resolve) => (this.#moreInput = resolve));
+    }
+  }
+
   /** The client's messages until it ends its side; reading is the backpressure. @throws EtcdError */
   async *messages(): AsyncGenerator<Buffer, void, undefined> {
-    // Who stops reading because of an error has yet to tell it.
-    const chunks = this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    for await (const chunk of chunks) {
-      for (const message of this.#reader.push(chunk)) yield message;
-      if (!this.open) return;
-    }
-    if (!this.#reader.idle && this.open)
-      throw new EtcdError('invalidRequest', { message: 'unexpected EOF', grpcCode: 'Internal' });
+    for (let message = await this.#next(); message !== undefined; message = await this.#next()) yield message;
+  }
+
+  /** The request of a call that has one. @throws EtcdError */
+  async onlyMessage(): Promise<Buffer> {
+    const only = await this.#next();
+    if (only === undefined)
+      throw new EtcdError('invalidRequest', { message: 'no request message', grpcCode: 'Internal' });
+    if (!(this.#inputEnded && this.#messages.length === 0 && this.#reader.idle) && (await this.#next()) !== undefined)
+      throw new EtcdError('invalidRequest', { message: 'more than one request message', grpcCode: 'Internal' });
+    return only;
   }
 
   /** Tells the client that the call is taken, before there is a message. */
   begin(): void {
-    if (!this.open || this.#stream.headersSent) return;
-    this.#stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    if (!this.open || this.#headersSent) return;
+    this.#headersSent = true;
+    this.#stream.sendHeaders(responseBlock, { endStream: false });
   }
 
+  /** Sends a message that is the parts joined. */
   write(...parts: readonly Uint8Array[]): void {
     if (!this.open) return;
     this.begin();
-    this.#stream.write(frame(parts));
+    this.#stream.write([messageHead(parts), ...parts]);
   }
 
   /** Ends the call well. */
@@ -139,17 +211,12 @@ export class GrpcCall {
 
   #finish(status: string, message: string): void {
     if (!this.open) return;
-    const stream = this.#stream;
     this.#finished = true;
     this.#cancelDeadline?.();
-    this.#trailers = { 'grpc-status': status, 'grpc-message': percentEncode(message) };
-    if (stream.headersSent) stream.end();
-    else stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...this.#trailers }, { endStream: true });
-    if (stream.readableEnded) return;
-    // What still comes is dropped; a client that never ends its side is cut off.
-    stream.resume();
-    const cancel = this.#options.clock.after(LINGER_MS, () => stream.close(constants.NGHTTP2_NO_ERROR));
-    stream.once('close', cancel);
+    this.#wakeReader();
+    if (this.#headersSent) this.#stream.end(status === '0' ? okBlock : encodeHeaders(trailers(status, message)));
+    else
+      this.#stream.sendHeaders(encodeHeaders([...responseHeaders, ...trailers(status, message)]), { endStream: true });
   }
 }
 

@@ -1,27 +1,22 @@
-import {
-  createServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock, Logger } from '@naru/component';
 import { EtcdError } from '@naru/etcd';
 import { credentialsOf } from '../server/auth-guard.ts';
-import { AuthorityFilter } from './authority-filter.ts';
 import { GrpcCall } from './grpc-call.ts';
+import { encodeHeaders } from './http2/hpack-encoder.ts';
+import { Http2Connection } from './http2/http2-connection.ts';
+import type { Http2Stream } from './http2/http2-stream.ts';
 import { Messages } from './messages.ts';
 import { createMethods, type GrpcServices, type Method } from './methods.ts';
 
 /** Bytes that a message may have beyond its command's limit, as etcd has it. */
 const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
-/** Calls at one time on one connection. */
+/** Calls at one time on one connection, those included that the client has given up and that are still at work. */
 const STREAMS_MAX = 10_000;
-const SESSION_MEMORY_MB_MAX = 64;
-const WINDOW_BYTES = 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 1500;
+
+const unsupportedMediaType = encodeHeaders([[':status', '415']]);
 
 export interface GrpcServerOptions extends GrpcServices {
   readonly requestBytesMax: number;
@@ -34,76 +29,73 @@ export interface GrpcServerOptions extends GrpcServices {
 /** gRPC over connections that others accept. */
 export class GrpcServer implements AsyncDisposable {
   readonly #options: GrpcServerOptions;
-  readonly #http2: Http2Server;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #connections = new Set<Http2Connection>();
   readonly #calls = new Set<GrpcCall>();
-  /** Of the clients' certificates. */
-  readonly #commonNames = new WeakMap<ServerHttp2Session, string>();
   #methods: Promise<ReadonlyMap<string, Method>> | undefined;
-  #stopping = false;
+  #allClosed = (): void => undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    this.#http2 = createServer({
-      maxSessionMemory: SESSION_MEMORY_MB_MAX,
-      settings: { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
-    });
-    this.#http2.on('session', (session) => {
-      this.#sessions.add(session);
-      session.once('close', () => this.#sessions.delete(session));
-      if (this.#stopping) session.close();
-    });
-    this.#http2.on('sessionError', (error) => options.logger.debug({ err: error }, 'http2 session failed'));
-    this.#http2.on('stream', (stream, headers) => void this.#serve(stream, headers));
   }
 
   /** Takes a connection whose client begins with HTTP/2's preface. */
   accept(socket: Socket): void {
-    // The session is made, and told, within the call.
     const commonName = this.#options.clientCertAuth ? commonNameOf(socket) : undefined;
-    if (commonName !== undefined)
-      this.#http2.once('session', (session) => void this.#commonNames.set(session, commonName));
-    this.#http2.emit('connection', new AuthorityFilter(socket));
+    let running = 0;
+    const connection = new Http2Connection(socket, {
+      streamsMax: STREAMS_MAX,
+      onStream: (stream) => {
+        if (running >= STREAMS_MAX) {
+          stream.reset('REFUSED_STREAM');
+          return;
+        }
+        running++;
+        void this.#serve(stream, commonName).finally(() => running--);
+      },
+      onClosed: (error) => {
+        if (error !== undefined) this.#options.logger.debug({ err: error }, 'http2 connection failed');
+        this.#connections.delete(connection);
+        if (this.#connections.size === 0) this.#allClosed();
+      },
+    });
+    this.#connections.add(connection);
   }
 
-  /** Ends streams and connections; calls in flight have a moment to be answered. */
+  /** Ends streams and connections; calls in flight have a moment to be answered. Nothing is accepted any more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping = true;
-    const closed = [...this.#sessions].map(
-      async (session) => await new Promise<void>((resolve) => void session.once('close', resolve)),
-    );
-    for (const session of this.#sessions) session.close();
+    if (this.#connections.size === 0) return;
+    const closed = new Promise<void>((resolve) => (this.#allClosed = resolve));
+    for (const connection of this.#connections) connection.close();
     for (const call of this.#calls) if (call.streaming) call.fail(new EtcdError('stopped'));
     const force = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy();
+      for (const connection of this.#connections) connection.destroy();
     }, DRAIN_TIMEOUT_MS);
-    await Promise.all(closed);
+    await closed;
     clearTimeout(force);
   }
 
-  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const path = String(headers[':path']);
+  /** Never rejects. */
+  async #serve(stream: Http2Stream, commonName: string | undefined): Promise<void> {
+    const { headers } = stream;
+    const path = headers[':path'] ?? '';
     const { requestBytesMax, clock, logger } = this.#options;
-    const { session } = stream;
-    const commonName = session === undefined ? undefined : this.#commonNames.get(session as ServerHttp2Session);
+    if (headers[':method'] !== 'POST' || headers['content-type']?.startsWith('application/grpc') !== true) {
+      stream.sendHeaders(unsupportedMediaType, { endStream: true });
+      return;
+    }
     const credentials = credentialsOf(headers, commonName);
     const bytesMax = requestBytesMax + MESSAGE_OVERHEAD_BYTES;
     const call = new GrpcCall(stream, { bytesMax, clock, logger, path, credentials });
-    if (headers[':method'] !== 'POST' || !String(headers['content-type']).startsWith('application/grpc')) {
-      stream.respond({ ':status': 415 }, { endStream: true });
-      stream.resume();
-      return;
-    }
     this.#calls.add(call);
     call.onClosed(() => this.#calls.delete(call));
     try {
-      call.startDeadline(headers);
+      call.startDeadline(headers['grpc-timeout']);
       this.#methods ??= Messages.load().then((messages) => createMethods(messages, this.#options));
       const method = (await this.#methods).get(path);
       if (method === undefined)
         throw new EtcdError('unknown', { message: `unknown method ${path}`, grpcCode: 'Unimplemented' });
       const hasLeader = this.#options.maintenance.hasLeader;
-      if (headers.hasleader === 'true' && !hasLeader) throw new EtcdError('noLeader');
+      if (headers['hasleader'] === 'true' && !hasLeader) throw new EtcdError('noLeader');
       await method(call);
       call.finish();
     } catch (error) {

@@ -35,7 +35,7 @@ export function createMethods(messages: Messages, services: GrpcServices): Reado
     if (run === undefined) methods.set(path, async () => await Promise.reject(unimplemented(path)));
     else
       methods.set(path, async (call) => {
-        const request = messages.decode(requestType, await onlyMessage(call));
+        const request = messages.decode(requestType, await call.onlyMessage());
         services.cluster.checkServes(path, request);
         const response = await run(request, call.credentials);
         if (call.open) call.write(messages.encode(responseType, response));
@@ -110,19 +110,6 @@ function unaryCalls({ cluster, kv, lease, maintenance, auth }: GrpcServices): Re
   };
 }
 
-/** The request of a call that has one. */
-async function onlyMessage(call: GrpcCall): Promise<Buffer> {
-  let only: Buffer | undefined;
-  for await (const message of call.messages()) {
-    if (only !== undefined)
-      throw new EtcdError('invalidRequest', { message: 'more than one request message', grpcCode: 'Internal' });
-    only = message;
-  }
-  if (only === undefined)
-    throw new EtcdError('invalidRequest', { message: 'no request message', grpcCode: 'Internal' });
-  return only;
-}
-
 async function watch(call: GrpcCall, messages: Messages, services: GrpcServices): Promise<void> {
   call.streaming = true;
   call.begin();
@@ -143,7 +130,7 @@ async function watch(call: GrpcCall, messages: Messages, services: GrpcServices)
 }
 
 async function snapshot(call: GrpcCall, messages: Messages, { maintenance }: GrpcServices): Promise<void> {
-  await onlyMessage(call);
+  await call.onlyMessage();
   for await (const { blob, remainingBytes } of maintenance.snapshot()) {
     if (!call.open) return;
     const response = { remaining_bytes: remainingBytes === 0 ? undefined : remainingBytes, blob };

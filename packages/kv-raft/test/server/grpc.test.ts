@@ -8,7 +8,6 @@ import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { EtcdClient, grpcCodes } from '@naru/etcd';
 import { eventually, SeededRandom } from '@naru/testkit';
-import { rewriteBlock } from '../../src/grpc/authority-filter.ts';
 import { Messages } from '../../src/grpc/messages.ts';
 import { startTestServer } from './test-server.ts';
 
@@ -154,16 +153,6 @@ await t.test('a watch whose client does not read holds up nobody, and is complet
     { deadlineMs: 5000 },
   );
   session.destroy();
-});
-
-await t.test('the slashes of an authority become dots, all else stays', async (t) => {
-  const plain = Buffer.concat([Buffer.from([0x83, 0x41, 10]), Buffer.from('http://a:1'), Buffer.from([0x86])]);
-  rewriteBlock(plain);
-  t.equal(plain.subarray(3, 13).toString(), 'http:..a:1');
-  const random = new SeededRandom(Date.now());
-  t.comment(`seed ${random.seed}`);
-  for (let i = 0; i < 20_000; i++)
-    rewriteBlock(Buffer.from(Array.from({ length: random.integer(0, 40) }, () => random.integer(0, 255))));
 });
 
 await t.test('malformed frames and messages never end the member', async (t) => {
