@@ -78,6 +78,7 @@ export function refuseCommand(context: AccessContext, info: AuthInfo | undefined
     case 'leaseGrant':
       return auth.refuseStranger(info);
     case 'leaseRevoke':
+    case 'leaseExpire':
       return auth.refuseStranger(info) ?? refuseLease(context, info, command.id);
     case 'leaseKeepAlive':
       // As in etcd: who knows the id of a lease may keep it alive.

@@ -3,6 +3,8 @@ export interface Lease {
   readonly id: bigint;
   /** Seconds that were granted. */
   readonly ttl: number;
+  /** Index of the command that granted or last renewed it. */
+  renewedIndex: number;
   /** Keys bound to it. Invariant: each is alive in the store and its newest version names this lease. */
   readonly keys: Set<string>;
 }
@@ -27,8 +29,8 @@ export class LeaseStore {
     return this.#leases.values();
   }
 
-  grant(id: bigint, ttl: number): Lease {
-    const lease: Lease = { id, ttl, keys: new Set() };
+  grant(id: bigint, ttl: number, index: number): Lease {
+    const lease: Lease = { id, ttl, renewedIndex: index, keys: new Set() };
     this.#leases.set(id, lease);
     return lease;
   }

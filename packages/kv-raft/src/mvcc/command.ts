@@ -3,7 +3,8 @@
  *
  *   command     = origin  kind:u8  body
  *   origin      = format:u8 (1 anonymous, 2 a user, 3 the members themselves)  [user:bytes  authRevision:uvarint]
- *   body        = put | deleteRange | txn | compaction | leaseGrant | leaseRevoke | leaseKeepAlive | alarm | auth, by kind
+ *   body        = put | deleteRange | txn | compaction | leaseGrant | leaseRevoke | leaseKeepAlive | alarm | auth |
+ *                 leaseExpire, by kind
  *   put         = flags:u8 (1 prevKv, 2 ignoreValue, 4 ignoreLease, 8 has a lease)  key:bytes  value:bytes  [lease:i64]
  *   deleteRange = flags:u8 (1 prevKv)  key:bytes  end:bytes
  *   range       = flags:u8 (1 keysOnly, 2 countOnly, 4 has filters)  key:bytes  end:bytes  limit:varint  revision:varint
@@ -13,7 +14,7 @@
  *   operation   = kind:u8 (put, deleteRange, txn, range)  body
  *   compaction  = revision:varint
  *   leaseGrant  = id:i64  ttl:varint
- *   leaseRevoke = id:i64      leaseKeepAlive = id:i64
+ *   leaseRevoke = id:i64      leaseKeepAlive = id:i64      leaseExpire = id:i64  renewedIndex:uvarint
  *   alarm       = action:u8 (1 activate, 2 deactivate)  member:u64  alarm:u8 (1 NOSPACE, 2 CORRUPT)
  *   auth        = see auth/auth-operation.ts
  *
@@ -48,6 +49,8 @@ export type Command =
   | { readonly type: 'compaction'; readonly revision: number }
   | { readonly type: 'leaseGrant'; readonly id: bigint; readonly ttl: number }
   | { readonly type: 'leaseRevoke'; readonly id: bigint }
+  /** Revokes the lease unless it was renewed after the command `renewedIndex`, on which the decision rests. */
+  | { readonly type: 'leaseExpire'; readonly id: bigint; readonly renewedIndex: number }
   /** Starts the lease's time again on every member; changes nothing that is replicated. */
   | { readonly type: 'leaseKeepAlive'; readonly id: bigint }
   | { readonly type: 'alarm'; readonly activate: boolean; readonly memberId: bigint; readonly alarm: AlarmType }
@@ -68,6 +71,7 @@ const kinds = {
   leaseKeepAlive: 8,
   alarm: 9,
   auth: 10,
+  leaseExpire: 11,
 } as const satisfies Record<Command['type'] | 'range', number>;
 
 /** Nested txns deeper than this are refused at the edge (each level costs at least one of the txn's operations). */
@@ -101,6 +105,10 @@ export class CommandEncoder {
       case 'leaseRevoke':
       case 'leaseKeepAlive':
         writer.i64(command.id);
+        break;
+      case 'leaseExpire':
+        writer.i64(command.id);
+        writer.uvarint(command.renewedIndex);
         break;
       case 'alarm':
         writer.u8(command.activate ? 1 : 2);
@@ -178,6 +186,8 @@ function readCommand(reader: BinaryReader, kind: number): Command {
         memberId: reader.u64(),
         alarm: named(alarmTypes, reader.u8() - 1),
       };
+    case kinds.leaseExpire:
+      return { type: 'leaseExpire', id: reader.i64(), renewedIndex: reader.uvarint() };
     case kinds.auth:
       return { type: 'auth', operation: readAuthOperation(reader) };
     default:

@@ -4,7 +4,7 @@
  *
  *   payload  = header | auth (or none) | records | end
  *   header   = 1:u8  appliedIndex:uvarint  revision:uvarint  compactRevision:varint
- *              n:uvarint (lease:i64 ttl:varint)*n   n:uvarint (member:u64 alarm:u8)*n
+ *              n:uvarint (lease:i64 ttl:varint renewedIndex:uvarint)*n   n:uvarint (member:u64 alarm:u8)*n
  *   auth     = 4:u8  state, to the end of the payload: see AuthStore.encode
  *   records  = 2:u8  (key:bytes  n:uvarint version*n)*, to the end of the payload
  *   version  = flags:u8 (1 has a lease)  main:uvarint  sub:uvarint  create:uvarint  version:uvarint  value:bytes  [lease:i64]
@@ -38,7 +38,7 @@ export interface SnapshotHeader {
   readonly appliedIndex: number;
   readonly revision: number;
   readonly compactRevision: number;
-  readonly leases: readonly { readonly id: bigint; readonly ttl: number }[];
+  readonly leases: readonly { readonly id: bigint; readonly ttl: number; readonly renewedIndex: number }[];
   readonly alarms: readonly Alarm[];
   /** Users, roles and permissions; absent: none. */
   readonly auth?: Uint8Array;
@@ -58,6 +58,7 @@ export function* snapshotPayloads(store: MvccStore, header: SnapshotHeader): Gen
   for (const lease of header.leases) {
     writer.i64(lease.id);
     writer.varint(lease.ttl);
+    writer.uvarint(lease.renewedIndex);
   }
   writer.uvarint(header.alarms.length);
   for (const alarm of header.alarms) {
@@ -168,14 +169,18 @@ export class SnapshotLoader {
     const appliedIndex = reader.uvarint();
     const revision = reader.uvarint();
     const compactRevision = reader.varint();
-    const leases = Array.from({ length: reader.uvarint() }, () => ({ id: reader.i64(), ttl: reader.varint() }));
+    const leases = Array.from({ length: reader.uvarint() }, () => ({
+      id: reader.i64(),
+      ttl: reader.varint(),
+      renewedIndex: reader.uvarint(),
+    }));
     const alarms = Array.from({ length: reader.uvarint() }, () => {
       const memberId = reader.u64();
       const alarm = alarmTypes[reader.u8() - 1];
       if (alarm === undefined) throw new RangeError('snapshot: unknown alarm');
       return { memberId, alarm };
     });
-    for (const lease of leases) this.#store.leases.grant(lease.id, lease.ttl);
+    for (const lease of leases) this.#store.leases.grant(lease.id, lease.ttl, lease.renewedIndex);
     this.#header = { appliedIndex, revision, compactRevision, leases, alarms };
   }
 

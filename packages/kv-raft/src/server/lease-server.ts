@@ -115,7 +115,9 @@ export class LeaseServer implements Disposable {
       await Promise.all(
         ids.map(async (id) => {
           try {
-            await this.#proposer.propose({ type: 'leaseRevoke', id }, 'cluster');
+            // Late, or by a leader that is none any more, this must not end a lease that was renewed meanwhile.
+            const renewedIndex = this.#machine.store.leases.get(id)?.renewedIndex ?? 0;
+            await this.#proposer.propose({ type: 'leaseExpire', id, renewedIndex }, 'cluster');
           } catch (error) {
             if (isEtcdError(error, 'leaseNotFound')) this.#machine.leaseClock.remove(id);
             else throw error;

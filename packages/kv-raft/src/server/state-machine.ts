@@ -94,7 +94,7 @@ export class KvStateMachine implements StateMachine<CommandResult> {
       appliedIndex: this.#appliedIndex,
       revision: store.revision,
       compactRevision: store.compactRevision,
-      leases: Array.from(store.leases.values(), ({ id, ttl }) => ({ id, ttl })),
+      leases: Array.from(store.leases.values(), ({ id, ttl, renewedIndex }) => ({ id, ttl, renewedIndex })),
       alarms: this.alarms,
       auth: this.#auth.encode(),
     };
@@ -136,14 +136,21 @@ export class KvStateMachine implements StateMachine<CommandResult> {
       case 'compaction':
         return this.#compact(command.revision);
       case 'leaseGrant':
-        return this.#grant(command.id, command.ttl);
+        return this.#grant(command.id, command.ttl, index);
       case 'leaseRevoke':
-        if (!store.revokeLease(command.id)) return refuse('leaseNotFound');
-        this.leaseClock.remove(command.id);
-        return { type: 'done', revision: store.readRevision };
+        return this.#revoke(command.id);
+      case 'leaseExpire': {
+        const lease = store.leases.get(command.id);
+        // Renewed since it was found to have expired: who renewed it was promised its whole time.
+        const isRenewed = lease !== undefined && lease.renewedIndex !== command.renewedIndex;
+        return isRenewed ? { type: 'done', revision: store.revision } : this.#revoke(command.id);
+      }
       case 'leaseKeepAlive': {
         const lease = store.leases.get(command.id);
-        if (lease !== undefined) this.leaseClock.renew(lease, this.#now());
+        if (lease !== undefined) {
+          lease.renewedIndex = index;
+          this.leaseClock.renew(lease, this.#now());
+        }
         return { type: 'renewed', revision: store.revision, ttl: lease?.ttl ?? 0 };
       }
       case 'alarm':
@@ -196,10 +203,16 @@ export class KvStateMachine implements StateMachine<CommandResult> {
     return { type: 'done', revision: this.#store.revision };
   }
 
-  #grant(id: bigint, ttl: number): CommandResult {
+  #grant(id: bigint, ttl: number, index: number): CommandResult {
     if (this.#store.leases.has(id)) return refuse('leaseExists');
-    this.leaseClock.renew(this.#store.leases.grant(id, ttl), this.#now());
+    this.leaseClock.renew(this.#store.leases.grant(id, ttl, index), this.#now());
     return { type: 'done', revision: this.#store.revision };
+  }
+
+  #revoke(id: bigint): CommandResult {
+    if (!this.#store.revokeLease(id)) return refuse('leaseNotFound');
+    this.leaseClock.remove(id);
+    return { type: 'done', revision: this.#store.readRevision };
   }
 }
 

@@ -97,7 +97,7 @@ function both(store: MvccStore, model: ModelStore, each: Step): readonly [unknow
       store.pruneAtCompactRevision();
       return [undefined, undefined];
     case 'grant':
-      if (!store.leases.has(each.id)) store.leases.grant(each.id, 10);
+      if (!store.leases.has(each.id)) store.leases.grant(each.id, 10, 1);
       model.leases.add(each.id);
       return [undefined, undefined];
     case 'revoke': {
@@ -149,7 +149,7 @@ const strict = {
 
 function payloads(store: MvccStore): Buffer[] {
   const { revision, compactRevision } = store;
-  const leases = Array.from(store.leases.values(), ({ id, ttl }) => ({ id, ttl }));
+  const leases = Array.from(store.leases.values(), ({ id, ttl, renewedIndex }) => ({ id, ttl, renewedIndex }));
   return [...snapshotPayloads(store, { appliedIndex: 5, revision, compactRevision, leases, alarms: [] })];
 }
 
@@ -251,6 +251,7 @@ await t.test('commands survive their encoding', async (t) => {
   roundTrip({ type: 'leaseGrant', id: 2n ** 63n - 1n, ttl: 9_000_000_000 });
   roundTrip({ type: 'leaseRevoke', id: -1n });
   roundTrip({ type: 'leaseKeepAlive', id: 1n });
+  roundTrip({ type: 'leaseExpire', id: -1n, renewedIndex: Number.MAX_SAFE_INTEGER });
   roundTrip({ type: 'alarm', activate: true, memberId: 2n ** 64n - 1n, alarm: 'NOSPACE' });
   roundTrip({ type: 'alarm', activate: false, memberId: 0n, alarm: 'CORRUPT' });
   fc.assert(

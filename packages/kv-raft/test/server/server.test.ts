@@ -4,6 +4,9 @@ import t from 'tap';
 import { EtcdClient, prefixRangeEnd, type WatchResponse } from '@naru/etcd';
 import { eventually, VirtualClock } from '@naru/testkit';
 import type { ConsensusErrorCode } from '../../src/consensus.ts';
+import { CommandEncoder, type Command } from '../../src/mvcc/command.ts';
+import { Replica } from '../../src/server/services.ts';
+import type { KvStateMachine } from '../../src/server/state-machine.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -45,6 +48,26 @@ await t.test('leases expire on the leader only, and a new leader gives them thei
   t.equal(after.count, 0, 'expired');
   t.equal(after.header.revision, before.header.revision + 1, 'all its keys in one revision');
   t.equal((await client.leaseTimeToLive({ id })).ttl, -1);
+});
+
+await t.test('a late decision that a lease has expired does not end one that was renewed', async (t) => {
+  const machine = new Replica(new VirtualClock()).machine;
+  const other = new Replica(new VirtualClock()).machine;
+  const encoder = new CommandEncoder();
+  let index = 0;
+  const apply = (to: KvStateMachine, command: Command): unknown =>
+    to.apply([{ index: ++index, term: 1, data: encoder.encode(command) }])[0];
+  apply(machine, { type: 'leaseGrant', id: 7n, ttl: 10 });
+  apply(machine, { type: 'leaseKeepAlive', id: 7n });
+  await other.restore(machine.snapshot().chunks);
+  for (const each of [machine, other]) {
+    index = 2;
+    apply(each, { type: 'leaseExpire', id: 7n, renewedIndex: 1 });
+    t.ok(each.store.leases.has(7n), 'renewed at 2');
+    apply(each, { type: 'leaseExpire', id: 7n, renewedIndex: 2 });
+    t.notOk(each.store.leases.has(7n));
+    t.match(apply(each, { type: 'leaseExpire', id: 7n, renewedIndex: 2 }), { code: 'leaseNotFound' });
+  }
 });
 
 await t.test('what consensus cannot do becomes an error of etcd', async (t) => {

@@ -22,7 +22,8 @@ export interface AppliedCommand {
 }
 
 interface LeaseRecord {
-  readonly ttl: number;
+  /** Index of the command that granted or last renewed it. */
+  renewedIndex: number;
   /** Somebody asked for its end. */
   revokeRequested: boolean;
   /** A client was told that it lives until then. */
@@ -119,7 +120,7 @@ export class Oracle {
     const applied: AppliedCommand = {
       index: entry.index,
       content,
-      expected: this.#execute(command),
+      expected: this.#execute(command, entry.index),
       revision: this.model.revision,
       rest: this.#rest(),
       term: this.termMax,
@@ -140,7 +141,7 @@ export class Oracle {
     return `compacted ${this.model.compacted} leases ${leases.join()} alarms ${[...this.#alarms].sort().join()}`;
   }
 
-  #execute(command: Command): unknown {
+  #execute(command: Command, index: number): unknown {
     const { model } = this;
     switch (command.type) {
       case 'put':
@@ -158,10 +159,16 @@ export class Oracle {
         if (model.leases.has(command.id)) return { error: 'leaseExists' };
         model.leases.add(command.id);
         this.#ttls.set(command.id, command.ttl);
+        this.#lease(command.id).renewedIndex = index;
         return { revision: model.revision };
       case 'leaseRevoke':
         return this.#revoke(command.id);
+      case 'leaseExpire':
+        if (this.#ttls.has(command.id) && this.#lease(command.id).renewedIndex !== command.renewedIndex)
+          return { revision: model.revision };
+        return this.#revoke(command.id);
       case 'leaseKeepAlive':
+        this.#lease(command.id).renewedIndex = index;
         return { revision: model.revision, ttl: this.#ttls.get(command.id) ?? 0 };
       case 'alarm': {
         if (command.alarm === 'CORRUPT') this.fail('a member raises the CORRUPT alarm');
@@ -187,7 +194,7 @@ export class Oracle {
   #lease(id: bigint): LeaseRecord {
     let lease = this.#leases.get(id);
     if (lease === undefined) {
-      lease = { ttl: 0, revokeRequested: false, guaranteedUntil: 0, revokedAt: undefined };
+      lease = { renewedIndex: 0, revokeRequested: false, guaranteedUntil: 0, revokedAt: undefined };
       this.#leases.set(id, lease);
     }
     return lease;
