@@ -52,6 +52,10 @@ export class SimulatedNetwork<T> {
     this.#receivers.delete(name);
   }
 
+  isAttached(name: string): boolean {
+    return this.#receivers.has(name);
+  }
+
   /** Cuts the way in one direction. */
   cut(from: string, to: string): void {
     this.#cut.add(`${from}>${to}`);

@@ -9,7 +9,7 @@ import type { Entry, HardState, SnapshotMetadata } from '../raft/message.ts';
 import { Raft } from '../raft/raft.ts';
 import { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark, WalMetadata } from '../wal/record.ts';
-import type { WalReplay } from '../wal/replay.ts';
+import { replayWal, type WalReplay } from '../wal/replay.ts';
 import { Wal } from '../wal/wal.ts';
 import { checkNotBootstrapped, joinCluster, remotePeerUrls, type FetchCluster } from './join-cluster.ts';
 import { Member, type MemberPorts } from './member.ts';
@@ -40,6 +40,8 @@ export interface OpenMemberOptions<R> {
   readonly strictReconfigCheck?: boolean;
   /** Default 64 MiB. */
   readonly walSegmentBytes?: number;
+  /** Bytes of entries in one message to a member, and applied in one go; default 1 MiB. */
+  readonly batchBytesMax?: number;
   /** Empty; it is filled from snapshot and log. */
   readonly stateMachine: StateMachine<R>;
   /** How the members reach each other, made when the ids are known. */
@@ -52,10 +54,9 @@ export interface OpenMemberOptions<R> {
   readonly ports?: Partial<MemberPorts>;
 }
 
-const MESSAGE_BYTES_MAX = 1 << 20;
+const BATCH_BYTES_MAX_DEFAULT = 1 << 20;
 const INFLIGHT = { messagesMax: 256, bytesMax: 16 << 20 };
 const UNCOMMITTED_BYTES_MAX = 64 << 20;
-const APPLY_BYTES_MAX = 1 << 20;
 
 /**
  * Opens a member: from its data dir, or as a first member of a new cluster. It is started, and may not know a leader yet.
@@ -78,9 +79,12 @@ export async function openMember<R>(options: OpenMemberOptions<R>): Promise<Memb
 async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: AsyncDisposable): Promise<Member<R>> {
   const snapshots = new SnapshotStore({ disk, directory: join(options.dataDir, 'member', 'snap') });
   await snapshots.start();
-  const log = await openLog(options, disk);
+  const newest = (await snapshots.list())[0]?.index ?? 0;
+  const log = await openLog(options, disk, newest);
   const membership = new Membership();
   const snapshot = await restoreNewest(options, snapshots, log.replay, membership);
+  // Of a snapshot that is older than the newest, which cannot be used, the log must make up for the difference.
+  const replay = snapshot.index < newest ? await replayWal(disk, walDirectory(options)) : log.replay;
   const ports: MemberPorts = {
     clock: systemClock,
     defer: (fn) => void setImmediate(fn),
@@ -90,18 +94,19 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
   const tickMs = options.heartbeatIntervalMs ?? 100;
   const electionTicks = Math.max(2, Math.ceil((options.electionTimeoutMs ?? 1000) / tickMs));
   const { memberId, clusterId } = log.wal.metadata;
+  const batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_MAX_DEFAULT;
   const raft = new Raft(
     {
       id: memberId,
       electionTicks,
       heartbeatTicks: 1,
-      messageBytesMax: MESSAGE_BYTES_MAX,
+      messageBytesMax: batchBytesMax,
       inflight: INFLIGHT,
       uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
-      applyBytesMax: APPLY_BYTES_MAX,
+      applyBytesMax: batchBytesMax,
       random: ports.random,
     },
-    { hardState: log.replay.hardState, snapshot, entries: entriesAfter(snapshot, log.replay) },
+    { hardState: replay.hardState, snapshot, entries: entriesAfter(snapshot, replay) },
   );
   return new Member({
     clusterId,
@@ -111,7 +116,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
     raft,
     wal: log.wal,
     snapshots,
-    marks: log.replay.marks,
+    marks: replay.marks,
     membership,
     stateMachine: options.stateMachine,
     transport: options.transport({ memberId, clusterId }),
@@ -131,16 +136,21 @@ interface OpenLog {
   readonly replay: Pick<WalReplay, 'hardState' | 'entries' | 'marks'>;
 }
 
-async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk): Promise<OpenLog> {
+function walDirectory<R>(options: OpenMemberOptions<R>): string {
+  return join(options.dataDir, 'member', 'wal');
+}
+
+/** Opens the log, without the entries up to index `after`. */
+async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk, after: number): Promise<OpenLog> {
   const clock = options.ports?.clock ?? systemClock;
   const walOptions = {
     disk,
-    directory: join(options.dataDir, 'member', 'wal'),
+    directory: walDirectory(options),
     ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     ...(options.onSync === undefined ? {} : { onSync: options.onSync }),
     monotonic: () => clock.monotonic(),
   };
-  const found = await Wal.open(walOptions);
+  const found = await Wal.open(walOptions, after);
   if (found === undefined) {
     if (options.initialClusterState === 'existing') {
       const wal = await Wal.create(walOptions, await idsOfJoining(options));

@@ -24,7 +24,14 @@ const usualWeights: Readonly<Record<OperationName, number>> = {
 };
 
 /** Refusals that any request may meet. Whether a write was made all the same is not known, but for the first. */
-const interruptions = ['noLeader', 'leaderChanged', 'timeout', 'tooManyRequests', 'stopped'] as const;
+const interruptions = [
+  'noLeader',
+  'leaderChanged',
+  'timeout',
+  'tooManyRequests',
+  'stopped',
+  'notSupportedForLearner',
+] as const;
 
 export interface ClientsOptions {
   readonly clock: VirtualClock;

@@ -24,6 +24,7 @@ export const faultNames = [
   'pause',
   'clock-skew',
   'transfer',
+  'membership',
   'small-quota',
 ] as const;
 export type FaultName = (typeof faultNames)[number];
@@ -165,9 +166,12 @@ export class Faults {
 
   /** Flips a bit of the log, but not of its last record, which is taken for torn; of a minority, or data must be lost. */
   #rot(host: Host): void {
-    const { random, hosts } = this.#options;
+    const { random, hosts, enabled } = this.#options;
     const rotten = hosts().filter(({ isRotten }) => isRotten).length;
-    if (host.isRotten || !host.isUp || rotten + 1 > (hosts().length - 1) / 2) return;
+    // Where members come and go, two lost disks may be two of three votes.
+    const most = enabled.has('membership') ? 1 : (hosts().length - 1) / 2;
+    if (host.isRotten || host.running === undefined || rotten + 1 > most) return;
+    if (host.running.member.status().members.filter(({ isLearner }) => !isLearner).length < 3) return;
     const place = random.pick(recordsOf(host, random));
     if (place === undefined) return;
     this.#end(host, 'kill', random.integer(0, 500));

@@ -2,13 +2,15 @@ import { silentLogger } from '@naru/component';
 import { SimulatedDisk, type SeededRandom, type VirtualClock } from '@naru/testkit';
 import type { CommandEntry, StateMachine } from '../../src/consensus.ts';
 import type { Member } from '../../src/driver/member.ts';
-import { openMember } from '../../src/driver/open-member.ts';
+import type { RemoteCluster } from '../../src/driver/join-cluster.ts';
+import { openMember, type OpenMemberOptions } from '../../src/driver/open-member.ts';
 import type { Message } from '../../src/raft/message.ts';
 import { Replica, Services } from '../../src/server/services.ts';
 import type { CommandResult, KvStateMachine } from '../../src/server/state-machine.ts';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { resultInModelWords } from './model-words.ts';
 import type { Oracle } from './oracle.ts';
+import { hostNameOf } from './reconfigurations.ts';
 import { MachineClock, ProcessClock } from './process-clock.ts';
 import { SimulatedTransport, type MemberNetwork } from './simulated-transport.ts';
 
@@ -65,12 +67,16 @@ class WatchedMachine implements StateMachine<CommandResult> {
 
 export interface HostOptions {
   readonly name: string;
-  readonly names: readonly string[];
+  /** Of the cluster that is being made; undefined: the member was added to one that is there. */
+  readonly firstNames: readonly string[] | undefined;
+  /** The cluster as a member that runs tells it. */
+  readonly fetchCluster: () => RemoteCluster | undefined;
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
   readonly network: MemberNetwork;
   readonly oracle: Oracle;
   readonly snapshotCount: number;
+  readonly batchBytesMax: number;
   readonly clockRate: number;
   readonly syncMs: readonly [number, number];
   readonly quotaBackendBytes: number;
@@ -103,6 +109,10 @@ export class Host {
   isUp = false;
   /** A bit of its disk was flipped. */
   isRotten = false;
+  /** It will not serve again, for the damage of its disk. */
+  isRefused = false;
+  /** It has served before. */
+  hasServed = false;
 
   constructor(options: HostOptions) {
     this.name = options.name;
@@ -115,7 +125,7 @@ export class Host {
 
   /** Starts the process; it may take a while until it serves. */
   start(): void {
-    const { name, random, oracle, snapshotCount, clockRate } = this.#options;
+    const { name, random, oracle, snapshotCount, batchBytesMax, clockRate } = this.#options;
     const life = ++this.life;
     this.isUp = true;
     const clock = new ProcessClock(this.#machineClock, clockRate);
@@ -125,12 +135,13 @@ export class Host {
     const opened = openMember<CommandResult>({
       name,
       dataDir: `/${name}`,
-      initialCluster: this.#options.names.map((each) => ({ name: each, peerUrls: [`http://${each}`] })),
+      ...this.#initialCluster(),
       advertiseClientUrls: [`http://client.${name}`],
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       snapshotCount,
       snapshotCatchUpEntries: snapshotCount >> 2,
       walSegmentBytes: 10_000,
+      batchBytesMax,
       stateMachine: machine,
       transport: () =>
         new SimulatedTransport({
@@ -146,6 +157,7 @@ export class Host {
     opened.then(
       (member) => {
         if (life !== this.life) return;
+        this.hasServed = true;
         this.running = {
           life,
           member,
@@ -158,6 +170,15 @@ export class Host {
       },
       (error: unknown) => this.#ended(life, error),
     );
+  }
+
+  #initialCluster(): Pick<OpenMemberOptions<CommandResult>, 'initialCluster' | 'initialClusterState' | 'fetchCluster'> {
+    const { firstNames, fetchCluster } = this.#options;
+    if (firstNames !== undefined)
+      return { initialCluster: firstNames.map((each) => ({ name: each, peerUrls: [`http://${each}`] })) };
+    const remote = fetchCluster();
+    const members = (remote?.members ?? []).map(({ peerUrls }) => ({ name: hostNameOf({ peerUrls }), peerUrls }));
+    return { initialCluster: members, initialClusterState: 'existing', fetchCluster: async () => remote };
   }
 
   #serve(replica: Replica, member: Member<CommandResult>): Services {

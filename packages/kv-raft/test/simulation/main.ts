@@ -1,6 +1,7 @@
 // `npm run sim [-- --seed N] …` (see --help): whole members on simulated disk, network and clock. Without a seed a fresh one
 // is drawn and printed. Prints one line of JSON for each seed; exits 1 when a promise was broken.
 import { parseFlags } from '@naru/component';
+import { plantOf, sow } from './planting.ts';
 
 const flags = parseFlags(
   {
@@ -11,11 +12,13 @@ const flags = parseFlags(
     'keep-going': { type: 'boolean', default: false, description: 'Go on after a seed that fails.' },
     members: { type: 'integer', min: 1, description: 'Members; default: three to five, by the seed.' },
     trace: { type: 'boolean', default: false, description: 'Print everything that happens.' },
+    plant: { type: 'string', description: 'Run with this planted bug.' },
     duration: { type: 'duration', default: 10_000, description: 'Virtual time under faults.' },
   },
   process.argv.slice(2),
 );
 
+if (flags.plant !== undefined) sow(plantOf(flags.plant));
 const { Simulation } = await import('./simulation.ts');
 const first = flags.seed ?? Math.floor(Math.random() * 2 ** 32);
 const until = performance.now() + (flags.forever ? Number.POSITIVE_INFINITY : (flags.minutes ?? 0) * 60_000);

@@ -8,7 +8,9 @@ import type { Message, MsgSnap } from '../../src/raft/message.ts';
 type Payload =
   | { readonly type: 'frames'; readonly bytes: Buffer }
   | { readonly type: 'snapshot'; readonly id: number; readonly message: MsgSnap; readonly bytes: Buffer }
-  | { readonly type: 'answer'; readonly id: number; readonly ok: boolean };
+  | { readonly type: 'answer'; readonly id: number; readonly ok: boolean }
+  /** As a peer's status 410: the receiver is no member any more. */
+  | { readonly type: 'removed' };
 
 export type MemberNetwork = SimulatedNetwork<Payload>;
 
@@ -52,9 +54,9 @@ export class SimulatedTransport implements Transport {
     for (const { id, peerUrls } of peers) this.#names.set(id, (peerUrls[0] ?? '').replace('http://', ''));
   }
 
-  /** As if connections never broke: what the quorum allows is Raft's business here. */
+  /** Whoever runs is connected, and has been for long. */
   activeSince(id: bigint): number | undefined {
-    return this.#names.has(id) ? Number.NEGATIVE_INFINITY : undefined;
+    return this.#network.isAttached(this.#names.get(id) ?? '') ? Number.NEGATIVE_INFINITY : undefined;
   }
 
   send(messages: readonly Message[]): readonly Message[] {
@@ -93,6 +95,10 @@ export class SimulatedTransport implements Transport {
     switch (payload.type) {
       case 'frames': {
         const { messages } = new FrameDecoder().push(payload.bytes);
+        if (messages.some((message) => this.#handlers?.isRemoved(message.from) === true)) {
+          this.#network.send(this.#name, from, { type: 'removed' });
+          return;
+        }
         for (const message of messages) if (!this.#names.has(message.from)) this.#names.set(message.from, from);
         this.#handlers?.messages(messages);
         return;
@@ -110,6 +116,9 @@ export class SimulatedTransport implements Transport {
       }
       case 'answer':
         this.#snapshots.get(payload.id)?.(payload.ok);
+        return;
+      case 'removed':
+        this.#handlers?.removed();
         return;
       default:
         payload satisfies never;

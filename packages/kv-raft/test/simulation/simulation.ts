@@ -1,8 +1,10 @@
 import { SeededRandom, SimulatedNetwork, VirtualClock } from '@naru/testkit';
+import type { RemoteCluster } from '../../src/driver/join-cluster.ts';
 import { Clients, REQUEST_TIMEOUT_MS } from './clients.ts';
 import { Faults, faultNames, type FaultName } from './faults.ts';
 import { Host } from './host.ts';
 import { Oracle } from './oracle.ts';
+import { hostNameOf, Reconfigurations } from './reconfigurations.ts';
 import type { MemberNetwork } from './simulated-transport.ts';
 import { Watcher } from './watchers.ts';
 import { WireOracle } from './wire-oracle.ts';
@@ -30,6 +32,8 @@ export interface SimulationReport {
   readonly compacted: number;
   readonly terms: number;
   readonly restarts: number;
+  /** Of the members. */
+  readonly changes: number;
   readonly snapshotsRestored: number;
   readonly refused: number;
   /** Of everything that happened, in order: the same for the same seed and code. */
@@ -56,8 +60,10 @@ export class Simulation {
   readonly #enabled: ReadonlySet<FaultName>;
   readonly #oracle: Oracle;
   readonly #wire: WireOracle;
-  readonly #hosts: readonly Host[];
+  #hosts: readonly Host[];
+  readonly #makeHost: (name: string, firstNames: readonly string[] | undefined) => Host;
   readonly #faults: Faults;
+  readonly #reconfigurations: Reconfigurations;
   readonly #clients: Clients;
   readonly #watchers: readonly Watcher[];
   #restarts = 0;
@@ -68,7 +74,8 @@ export class Simulation {
     this.#durationMs = options.durationMs ?? 10_000;
     const random = new SeededRandom(options.seed);
     this.#random = random;
-    const enabled = new Set(faultNames.filter(() => random.chance(0.4)));
+    const share = random.pick([0.2, 0.4, 0.6]);
+    const enabled = new Set(faultNames.filter(() => random.chance(share)));
     this.#enabled = enabled;
     this.#oracle = new Oracle({
       now: () => this.#clock.monotonic(),
@@ -77,7 +84,9 @@ export class Simulation {
     });
     this.#wire = new WireOracle(this.#oracle);
     const network: MemberNetwork = new SimulatedNetwork({ clock: this.#clock, random: random.fork() });
-    this.#hosts = this.#makeHosts(options.members ?? random.pick([3, 3, 3, 4, 5]), network);
+    this.#makeHost = this.#hostMaker(network);
+    const names = Array.from({ length: options.members ?? random.pick([3, 3, 4, 5]) }, (_, i) => `m${i + 1}`);
+    this.#hosts = names.map((name) => this.#makeHost(name, names));
     const hosts = (): readonly Host[] => this.#hosts;
     const shared = { clock: this.#clock, oracle: this.#oracle, hosts };
     this.#faults = new Faults({
@@ -88,36 +97,58 @@ export class Simulation {
       restart: (host) => this.#restart(host),
       note: (text) => this.#oracle.note(text),
     });
+    this.#reconfigurations = new Reconfigurations({
+      ...shared,
+      random: random.fork(),
+      join: (name) => this.#join(name),
+      note: (text) => this.#oracle.note(text),
+    });
     this.#clients = new Clients({ ...shared, random: random.fork() });
     this.#watchers = Array.from({ length: WATCHERS }, () => new Watcher({ ...shared, random: random.fork() }));
   }
 
-  #makeHosts(members: number, network: MemberNetwork): readonly Host[] {
+  #hostMaker(network: MemberNetwork): (name: string, firstNames: readonly string[] | undefined) => Host {
     const random = this.#random;
-    const names = Array.from({ length: members }, (_, i) => `m${i + 1}`);
     const snapshotCount = random.pick([20, 100, 1000]);
-    return names.map(
-      (name) =>
-        new Host({
-          name,
-          names,
-          clock: this.#clock,
-          random: random.fork(),
-          network,
-          oracle: this.#oracle,
-          snapshotCount,
-          clockRate: this.#enabled.has('clock-skew')
-            ? CLOCK_RATE.min + (CLOCK_RATE.max - CLOCK_RATE.min) * random.next()
-            : 1,
-          syncMs: this.#enabled.has('slow-sync') ? [0, random.pick([10, 100, 400])] : [0, 2],
-          quotaBackendBytes: this.#enabled.has('small-quota') ? SMALL_QUOTA_BYTES : 1 << 30,
-          onSend: (host, message) => {
-            this.#wire.sent(message);
-            this.#faults.sent(host, message);
-          },
-          onFailure: (host, error) => this.#ended(host, error),
-        }),
-    );
+    const batchBytesMax = random.pick([100, 500, 1 << 20]);
+    const syncMsMax = this.#enabled.has('slow-sync') ? random.pick([10, 100, 400]) : 2;
+    const isSkewed = this.#enabled.has('clock-skew');
+    return (name, firstNames) =>
+      new Host({
+        name,
+        firstNames,
+        fetchCluster: () => this.#cluster(name),
+        clock: this.#clock,
+        random: random.fork(),
+        network,
+        oracle: this.#oracle,
+        snapshotCount,
+        batchBytesMax,
+        clockRate: isSkewed ? CLOCK_RATE.min + (CLOCK_RATE.max - CLOCK_RATE.min) * random.next() : 1,
+        syncMs: [0, syncMsMax],
+        quotaBackendBytes: this.#enabled.has('small-quota') ? SMALL_QUOTA_BYTES : 1 << 30,
+        onSend: (host, message) => {
+          this.#wire.sent(message);
+          this.#faults.sent(host, message);
+        },
+        onFailure: (host, error) => this.#ended(host, error),
+      });
+  }
+
+  /** What a member that knows of `name` tells of the cluster. */
+  #cluster(name: string): RemoteCluster | undefined {
+    for (const { running } of this.#hosts) {
+      const status = running?.member.status();
+      if (status?.members.some((member) => hostNameOf(member) === name) === true) return status;
+    }
+    return undefined;
+  }
+
+  #join(name: string): void {
+    this.#oracle.note(`${name} joins`);
+    const host = this.#makeHost(name, undefined);
+    this.#hosts = [...this.#hosts, host];
+    host.start();
   }
 
   async run(): Promise<SimulationReport> {
@@ -126,9 +157,11 @@ export class Simulation {
     for (const watcher of this.#watchers) watcher.start();
     const end = this.#clock.monotonic() + this.#durationMs;
     while (this.#clock.monotonic() < end) {
-      await this.#advance(this.#random.integer(20, 1200));
+      await this.#advance(this.#random.integer(20, 1000));
       for (const host of this.#hosts) if (this.#random.chance(0.3)) this.#restart(host);
       this.#faults.inject();
+      if (this.#enabled.has('membership') && this.#random.chance(0.5))
+        void this.#reconfigurations.change({ onlyNeeded: false });
     }
     await this.#recover();
     return this.#report();
@@ -143,6 +176,8 @@ export class Simulation {
       if (breach !== undefined) throw new Error(`seed ${this.#seed} ${breach.message}`, { cause: breach });
       for (const { isRotten, running, name } of this.#hosts)
         if (isRotten && running !== undefined) this.#oracle.fail(`${name} serves with a damaged log`);
+      for (const { isRefused, name } of this.#hosts)
+        if (isRefused && this.#isRemoved(name)) this.#hosts = this.#hosts.filter((host) => host.name !== name);
     }
   }
 
@@ -151,17 +186,30 @@ export class Simulation {
     const reason = error instanceof Error ? error : new Error(String(error));
     this.#oracle.note(`${host.name} ended: ${reason.message}`);
     if (reason.message.includes('simulated fault')) return;
-    if (host.isRotten) {
-      if (reason.name !== 'WalCorruptError')
-        this.#oracle.fail(`${host.name} ends, but not for its damaged log: ${reason.stack}`);
-      this.#refused++;
+    if (reason.name === 'MemberRemovedError') {
+      if (!this.#isRemoved(host.name)) this.#oracle.fail(`${host.name} believes that it was removed`);
+      this.#hosts = this.#hosts.filter((each) => each !== host);
       return;
     }
-    this.#oracle.fail(`${host.name} ends: ${reason.stack}`);
+    // The members whom it asks may not know of it yet.
+    if (!host.hasServed && /peerURLs|peer urls|local name/u.test(reason.message)) return;
+    if (!host.isRotten) this.#oracle.fail(`${host.name} ends: ${reason.stack}`);
+    if (reason.name !== 'WalCorruptError')
+      this.#oracle.fail(`${host.name} ends, but not for its damaged log: ${reason.stack}`);
+    host.isRefused = true;
+    this.#refused++;
+  }
+
+  /** Somebody who runs knows that it is no member. */
+  #isRemoved(name: string): boolean {
+    return this.#hosts.some(({ running }) => {
+      const members = running?.member.status().members;
+      return members !== undefined && members.length > 0 && !members.some((member) => hostNameOf(member) === name);
+    });
   }
 
   #restart(host: Host): void {
-    if (host.isUp || (host.isRotten && this.#refused > 0)) return;
+    if (host.isUp || host.isRefused || !this.#hosts.includes(host)) return;
     this.#restarts++;
     host.start();
   }
@@ -169,11 +217,12 @@ export class Simulation {
   /** Everything is whole again: the cluster must make progress, all members must become equal, all leases must end. */
   async #recover(): Promise<void> {
     this.#faults.healAll();
-    const healthy = this.#hosts.filter(({ isRotten }) => !isRotten);
-    await this.#until('all members serve', () => {
-      for (const host of healthy) this.#restart(host);
-      return healthy.every(({ running }) => running !== undefined);
+    await this.#until('all members serve, and lost ones are replaced', () => {
+      for (const host of this.#hosts) this.#restart(host);
+      void this.#reconfigurations.change({ onlyNeeded: true });
+      return this.#reconfigurations.isSettled && this.#hosts.every(({ running }) => running !== undefined);
     });
+    const healthy = this.#hosts;
     const { acknowledged } = this.#clients.counts;
     await this.#until('there is progress', () => {
       if (this.#enabled.has('small-quota')) void this.#makeRoom();
@@ -223,6 +272,7 @@ export class Simulation {
       compacted: model.compacted,
       terms: this.#wire.termCount,
       restarts: this.#restarts,
+      changes: this.#reconfigurations.counts.changes,
       snapshotsRestored: this.#oracle.counts.restores,
       refused: this.#refused,
       digest: this.#oracle.digest,
