@@ -9,7 +9,7 @@ import type { Entry, HardState, SnapshotMetadata } from '../raft/message.ts';
 import { Raft } from '../raft/raft.ts';
 import { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark, WalMetadata } from '../wal/record.ts';
-import { replayWal, type WalReplay } from '../wal/replay.ts';
+import type { WalReplay } from '../wal/replay.ts';
 import { Wal } from '../wal/wal.ts';
 import { checkNotBootstrapped, joinCluster, remotePeerUrls, type FetchCluster } from './join-cluster.ts';
 import { Member, type MemberPorts } from './member.ts';
@@ -79,12 +79,9 @@ export async function openMember<R>(options: OpenMemberOptions<R>): Promise<Memb
 async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: AsyncDisposable): Promise<Member<R>> {
   const snapshots = new SnapshotStore({ disk, directory: join(options.dataDir, 'member', 'snap') });
   await snapshots.start();
-  const newest = (await snapshots.list())[0]?.index ?? 0;
-  const log = await openLog(options, disk, newest);
+  const log = await openLog(options, disk);
   const membership = new Membership();
   const snapshot = await restoreNewest(options, snapshots, log.replay, membership);
-  // Of a snapshot that is older than the newest, which cannot be used, the log must make up for the difference.
-  const replay = snapshot.index < newest ? await replayWal(disk, walDirectory(options)) : log.replay;
   const ports: MemberPorts = {
     clock: systemClock,
     defer: (fn) => void setImmediate(fn),
@@ -106,7 +103,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
       applyBytesMax: batchBytesMax,
       random: ports.random,
     },
-    { hardState: replay.hardState, snapshot, entries: entriesAfter(snapshot, replay) },
+    { hardState: log.replay.hardState, snapshot, entries: entriesAfter(snapshot, log.replay) },
   );
   return new Member({
     clusterId,
@@ -116,7 +113,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
     raft,
     wal: log.wal,
     snapshots,
-    marks: replay.marks,
+    marks: log.replay.marks,
     membership,
     stateMachine: options.stateMachine,
     transport: options.transport({ memberId, clusterId }),
@@ -136,21 +133,16 @@ interface OpenLog {
   readonly replay: Pick<WalReplay, 'hardState' | 'entries' | 'marks'>;
 }
 
-function walDirectory<R>(options: OpenMemberOptions<R>): string {
-  return join(options.dataDir, 'member', 'wal');
-}
-
-/** Opens the log, without the entries up to index `after`. */
-async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk, after: number): Promise<OpenLog> {
+async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk): Promise<OpenLog> {
   const clock = options.ports?.clock ?? systemClock;
   const walOptions = {
     disk,
-    directory: walDirectory(options),
+    directory: join(options.dataDir, 'member', 'wal'),
     ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     ...(options.onSync === undefined ? {} : { onSync: options.onSync }),
     monotonic: () => clock.monotonic(),
   };
-  const found = await Wal.open(walOptions, after);
+  const found = await Wal.open(walOptions);
   if (found === undefined) {
     if (options.initialClusterState === 'existing') {
       const wal = await Wal.create(walOptions, await idsOfJoining(options));
