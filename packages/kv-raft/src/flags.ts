@@ -78,6 +78,26 @@ export const flags = {
     default: '0',
     description: 'How much history is kept: a duration (or a number of hours), or a number of revisions. 0: all.',
   },
+  'experimental-initial-corrupt-check': {
+    type: 'boolean',
+    default: true,
+    description: "Compare this member's keys with the other members' when it starts.",
+  },
+  'experimental-compact-hash-check-enabled': {
+    type: 'boolean',
+    default: true,
+    description: "Compare the members' keys after compactions.",
+  },
+  'experimental-compact-hash-check-time': {
+    type: 'duration',
+    default: 60_000,
+    description: 'How often the leader looks whether there was a compaction to compare after.',
+  },
+  'experimental-corrupt-check-time': {
+    type: 'duration',
+    default: 0,
+    description: "How often the leader compares the members' keys in any case. 0: never.",
+  },
   'max-txn-ops': { type: 'integer', default: 128, min: 1, description: 'Operations permitted in a transaction.' },
   'max-request-bytes': {
     type: 'integer',

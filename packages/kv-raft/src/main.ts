@@ -17,10 +17,11 @@ import {
   QUOTA_BACKEND_BYTES_DEFAULT,
   type Flags,
 } from './flags.ts';
-import { clusterClient } from './peer/cluster-client.ts';
+import { clusterClient, fetchHash } from './peer/cluster-client.ts';
 import { HttpTransport } from './peer/http-transport.ts';
 import { Server } from './server.ts';
 import { SignedTokens } from './server/signed-tokens.ts';
+import { hashKeySpace } from './server/key-space-hash.ts';
 import type { CommandResult } from './server/state-machine.ts';
 
 /** How long a leader that is asked to stop waits for another member to take over. */
@@ -96,6 +97,14 @@ await runMain({
       authTokenTtlMs: values['auth-token-ttl'] * 1000,
       bcryptCost: values['bcrypt-cost'],
       signedTokens: await signedTokens(values['auth-token']),
+      corruptionCheck: {
+        initial: values['experimental-initial-corrupt-check'],
+        compactHashCheckMs: values['experimental-compact-hash-check-enabled']
+          ? values['experimental-compact-hash-check-time']
+          : undefined,
+        intervalMs: values['experimental-corrupt-check-time'],
+        peerHash: async ({ peerUrls }, revision) => await fetchHash(peerUrls, revision, tls.peer),
+      },
       startConsensus: async (stateMachine) => {
         member = await openMember({
           name: values.name,
@@ -117,6 +126,7 @@ await runMain({
               advertiseUrls: values['initial-advertise-peer-urls'],
               tls: tls.peer,
               clientCertAuth: values['peer-client-cert-auth'],
+              hashKv: async (revision) => await hashKeySpace(stateMachine.store, revision),
               logger,
             }),
           logger,

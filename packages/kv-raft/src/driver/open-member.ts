@@ -9,7 +9,7 @@ import type { Entry, HardState, SnapshotMetadata } from '../raft/message.ts';
 import { Raft } from '../raft/raft.ts';
 import { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark, WalMetadata } from '../wal/record.ts';
-import type { WalReplay } from '../wal/replay.ts';
+import { replayWal, type WalReplay } from '../wal/replay.ts';
 import { Wal } from '../wal/wal.ts';
 import { checkNotBootstrapped, joinCluster, remotePeerUrls, type FetchCluster } from './join-cluster.ts';
 import { Member, type MemberPorts } from './member.ts';
@@ -79,9 +79,12 @@ export async function openMember<R>(options: OpenMemberOptions<R>): Promise<Memb
 async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: AsyncDisposable): Promise<Member<R>> {
   const snapshots = new SnapshotStore({ disk, directory: join(options.dataDir, 'member', 'snap') });
   await snapshots.start();
-  const log = await openLog(options, disk);
+  const newest = (await snapshots.list())[0]?.index ?? 0;
+  const log = await openLog(options, disk, newest);
   const membership = new Membership();
   const snapshot = await restoreNewest(options, snapshots, log.replay, membership);
+  // Of a snapshot that is older than the newest, which cannot be used, the log must make up for the difference.
+  const replay = snapshot.index < newest ? await replayWal(disk, walDirectory(options)) : log.replay;
   const ports: MemberPorts = {
     clock: systemClock,
     defer: (fn) => void setImmediate(fn),
@@ -103,7 +106,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
       applyBytesMax: batchBytesMax,
       random: ports.random,
     },
-    { hardState: log.replay.hardState, snapshot, entries: entriesAfter(snapshot, log.replay) },
+    { hardState: replay.hardState, snapshot, entries: entriesAfter(snapshot, replay) },
   );
   return new Member({
     clusterId,
@@ -113,7 +116,7 @@ async function openLocked<R>(options: OpenMemberOptions<R>, disk: Disk, lock: As
     raft,
     wal: log.wal,
     snapshots,
-    marks: log.replay.marks,
+    marks: replay.marks,
     membership,
     stateMachine: options.stateMachine,
     transport: options.transport({ memberId, clusterId }),
@@ -133,16 +136,21 @@ interface OpenLog {
   readonly replay: Pick<WalReplay, 'hardState' | 'entries' | 'marks'>;
 }
 
-async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk): Promise<OpenLog> {
+function walDirectory<R>(options: OpenMemberOptions<R>): string {
+  return join(options.dataDir, 'member', 'wal');
+}
+
+/** Opens the log, without the entries up to index `after`. */
+async function openLog<R>(options: OpenMemberOptions<R>, disk: Disk, after: number): Promise<OpenLog> {
   const clock = options.ports?.clock ?? systemClock;
   const walOptions = {
     disk,
-    directory: join(options.dataDir, 'member', 'wal'),
+    directory: walDirectory(options),
     ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     ...(options.onSync === undefined ? {} : { onSync: options.onSync }),
     monotonic: () => clock.monotonic(),
   };
-  const found = await Wal.open(walOptions);
+  const found = await Wal.open(walOptions, after);
   if (found === undefined) {
     if (options.initialClusterState === 'existing') {
       const wal = await Wal.create(walOptions, await idsOfJoining(options));

@@ -1,10 +1,13 @@
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { EtcdError, grpcCodes } from '@naru/etcd';
 import type { MemberInfo } from '../consensus.ts';
 import type { FetchCluster, RemoteCluster } from '../driver/join-cluster.ts';
-import { CLUSTER_HEADER, MEMBERS_PATH, type PeerTls } from './peer-protocol.ts';
+import { CLUSTER_HEADER, HASH_PATH, MEMBERS_PATH, type PeerTls } from './peer-protocol.ts';
 
 const FETCH_TIMEOUT_MS = 2000;
+/** To hash gigabytes takes seconds. */
+const HASH_TIMEOUT_MS = 60_000;
 const RESPONSE_BYTES_MAX = 1 << 20;
 
 /** A member as `GET /members` tells it: ids in hexadecimal. */
@@ -58,19 +61,46 @@ export function clusterClient(tls: PeerTls): FetchCluster {
 }
 
 async function fetchFrom(peerUrl: string, tls: PeerTls): Promise<RemoteCluster> {
-  const { headers, body } = await get(new URL(MEMBERS_PATH, peerUrl), tls);
+  const { status, headers, body } = await get(new URL(MEMBERS_PATH, peerUrl), tls, FETCH_TIMEOUT_MS);
   const clusterId = headers[CLUSTER_HEADER];
-  if (typeof clusterId !== 'string' || !/^[0-9a-f]{1,16}$/u.test(clusterId)) throw new Error('no cluster id');
+  if (status !== 200 || typeof clusterId !== 'string' || !/^[0-9a-f]{1,16}$/u.test(clusterId))
+    throw new Error(`peer answered ${status}`);
   return { clusterId: BigInt(`0x${clusterId}`), members: decodeMembers(body) };
 }
 
-/** A small answer of a member's peer port. @throws Error when there is none, or it is no 200 */
-export function get(
+/** A member's answer to the question for its hash: of what it says is not true of other revisions, see KeySpaceHash. */
+export interface HashAnswer {
+  readonly hash: number;
+  readonly revision: number;
+  readonly compactRevision: number;
+}
+
+/** Asks a member for the hash of its keys. @throws EtcdError when it has no such hash, Error when it does not answer */
+export async function fetchHash(peerUrls: readonly string[], revision: number, tls: PeerTls): Promise<HashAnswer> {
+  const [peerUrl] = peerUrls;
+  if (peerUrl === undefined) throw new Error('the member has no peer URL');
+  const url = new URL(`${HASH_PATH}?revision=${revision}`, peerUrl);
+  const { status, body } = await get(url, tls, HASH_TIMEOUT_MS);
+  if (status === 400) throw EtcdError.fromWire(grpcCodes.OutOfRange, body);
+  const answer = status === 200 ? (JSON.parse(body) as Partial<HashAnswer>) : {};
+  const { hash, revision: at, compactRevision } = answer;
+  if (hash === undefined || at === undefined || compactRevision === undefined)
+    throw new Error(`peer answered ${status} to the question for its hash`);
+  return { hash, revision: at, compactRevision };
+}
+
+/** A small answer of a member's peer port. @throws Error when there is none */
+function get(
   url: URL,
   tls: PeerTls,
-): Promise<{ readonly headers: IncomingMessage['headers']; readonly body: string }> {
+  timeoutMs: number,
+): Promise<{
+  readonly status: number | undefined;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}> {
   return new Promise((resolve, reject) => {
-    const options = { agent: false, signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) } as const;
+    const options = { agent: false, signal: AbortSignal.timeout(timeoutMs) } as const;
     const onResponse = (response: IncomingMessage): void => {
       const parts: Buffer[] = [];
       let length = 0;
@@ -81,9 +111,8 @@ export function get(
         if (length > RESPONSE_BYTES_MAX) response.destroy(new Error('the answer is too long'));
       });
       response.on('end', () => {
-        const body = Buffer.concat(parts).toString();
-        if (response.statusCode === 200) resolve({ headers: response.headers, body });
-        else reject(new Error(`peer answered ${response.statusCode}: ${body}`));
+        const { statusCode: status, headers } = response;
+        resolve({ status, headers, body: Buffer.concat(parts).toString() });
       });
     };
     const request =

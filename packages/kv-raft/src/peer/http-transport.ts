@@ -5,6 +5,7 @@ import { systemClock, type Clock, type Logger } from '@naru/component';
 import { ByteWriter } from '../codec/bytes.ts';
 import type { Message, MsgSnap } from '../raft/message.ts';
 import type { WalMetadata } from '../wal/record.ts';
+import type { HashAnswer } from './cluster-client.ts';
 import { writeFrame } from './message-codec.ts';
 import { SNAPSHOT_PATH, type PeerTls } from './peer-protocol.ts';
 import { PeerServer } from './peer-server.ts';
@@ -20,6 +21,8 @@ export interface HttpTransportOptions {
   readonly tls?: PeerTls;
   /** Upstream's `--peer-client-cert-auth`. */
   readonly clientCertAuth?: boolean;
+  /** The hash of this member's keys at a revision, for the others to compare. @throws EtcdError */
+  readonly hashKv?: (revision: number) => Promise<HashAnswer>;
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -50,10 +53,10 @@ export class HttpTransport implements Transport {
 
   async start(handlers: TransportHandlers): Promise<void> {
     this.#handlers = handlers;
-    const { ids, listenUrls, tls = {}, clientCertAuth = false, logger } = this.#options;
+    const { ids, listenUrls, tls = {}, clientCertAuth = false, hashKv, logger } = this.#options;
     const { isRemoved } = handlers;
     const onConnected = this.#connected.bind(this);
-    const options = { ids, listenUrls, tls, clientCertAuth, logger, isRemoved, onConnected };
+    const options = { ids, listenUrls, tls, clientCertAuth, logger, isRemoved, hashKv, onConnected };
     this.#server = new PeerServer(options, handlers);
     this.#ports = await this.#server.start();
   }

@@ -7,6 +7,7 @@
  *                          response: 204 when the snapshot is on the receiver's disk
  *
  *   GET /members           response: the members as JSON, and the cluster's id as a header; for who joins
+ *   GET /members/hashkv?revision=R    response: the hash of the keys at R as JSON; 400 with etcd's error otherwise
  *
  * The first two carry the headers below. 400: malformed; 409: the receiver is another member; 410: the sender was removed;
  * 412: another cluster.
@@ -14,6 +15,7 @@
 export const STREAM_PATH = '/raft/stream';
 export const SNAPSHOT_PATH = '/raft/snapshot';
 export const MEMBERS_PATH = '/members';
+export const HASH_PATH = '/members/hashkv';
 export const CLUSTER_HEADER = 'x-etcd-cluster-id';
 export const FROM_HEADER = 'x-server-from';
 export const TO_HEADER = 'x-raft-to';

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from '@naru/component';
 import type { MsgSnap } from '../raft/message.ts';
 import type { WalMetadata } from '../wal/record.ts';
-import { encodeMembers } from './cluster-client.ts';
+import { encodeMembers, type HashAnswer } from './cluster-client.ts';
 import { decodeMessage, FRAME_BYTES_MAX, FrameDecoder } from './message-codec.ts';
 import {
   CLUSTER_HEADER,
@@ -29,6 +29,8 @@ export interface PeerServerOptions {
   readonly clientCertAuth: boolean;
   readonly logger: Logger;
   readonly isRemoved: (id: bigint) => boolean;
+  /** The hash of this member's keys at a revision. @throws EtcdError */
+  readonly hashKv?: ((revision: number) => Promise<HashAnswer>) | undefined;
   /** A member has connected, and says where it listens. */
   readonly onConnected: (id: bigint, urls: readonly string[]) => void;
 }
@@ -97,11 +99,7 @@ export class PeerServer implements AsyncDisposable {
   }
 
   #handle(request: IncomingMessage, response: ServerResponse): void {
-    if (request.url === MEMBERS_PATH && request.method === 'GET') {
-      const headers = { 'content-type': 'application/json', [CLUSTER_HEADER]: idText(this.#options.ids.clusterId) };
-      response.writeHead(200, headers).end(encodeMembers(this.#handlers.members()));
-      return;
-    }
+    if (request.method === 'GET' && this.#answer(request.url ?? '', response)) return;
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
       response.writeHead(refusal, { connection: 'close' }).end();
@@ -109,6 +107,24 @@ export class PeerServer implements AsyncDisposable {
     }
     if (request.url === STREAM_PATH) this.#receiveStream(request, response);
     else void this.#receiveSnapshot(request, response);
+  }
+
+  /** Answers a question about this member. @returns whether it was one */
+  #answer(path: string, response: ServerResponse): boolean {
+    const { ids, hashKv } = this.#options;
+    const headers = { 'content-type': 'application/json', [CLUSTER_HEADER]: idText(ids.clusterId) };
+    if (path === MEMBERS_PATH) {
+      response.writeHead(200, headers).end(encodeMembers(this.#handlers.members()));
+      return true;
+    }
+    const [, revision] = /^\/members\/hashkv\?revision=(\d{1,15})$/u.exec(path) ?? [];
+    if (revision === undefined || hashKv === undefined) return false;
+    hashKv(Number(revision)).then(
+      ({ hash, revision: at, compactRevision }) =>
+        response.writeHead(200, headers).end(JSON.stringify({ hash, revision: at, compactRevision })),
+      (error: unknown) => response.writeHead(400).end(error instanceof Error ? error.message : String(error)),
+    );
+    return true;
   }
 
   #refusal(request: IncomingMessage): number | undefined {

@@ -1,5 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
 import {
   EtcdError,
   type AlarmMember,
@@ -10,8 +8,8 @@ import {
 } from '@naru/etcd';
 import { backupBytes, CHECKSUM_BYTES, encodeBackup } from '../backup/backup-file.ts';
 import { ConsensusError, type Consensus } from '../consensus.ts';
-import { recordPayloads } from '../mvcc/snapshot.ts';
 import type { Credentials } from './auth-guard.ts';
+import { hashKeySpace, type KeySpaceHash } from './key-space-hash.ts';
 import type { Proposer } from './proposer.ts';
 import type { CommandResult, KvStateMachine } from './state-machine.ts';
 import { ETCD_VERSION } from './version.ts';
@@ -54,28 +52,10 @@ export class MaintenanceServer {
   }
 
   /** A checksum of all keys and their uncompacted versions at `revision`; 0: the newest. Equal on all members. */
-  async hashKv(revision: number): Promise<{
-    readonly header: ResponseHeader;
-    readonly hash: number;
-    readonly compactRevision: number;
-  }> {
+  async hashKv(revision: number): Promise<KeySpaceHash & { readonly header: ResponseHeader }> {
     const { store } = this.#machine;
-    const at = { revision: revision === 0 ? store.revision : revision, compactRevision: store.compactRevision };
-    if (at.revision > store.revision) throw new EtcdError('futureRevision');
-    // As etcd has it: the compacted revision itself can be read, but not hashed.
-    if (revision > 0 && revision <= at.compactRevision) throw new EtcdError('compacted');
     const header = this.#proposer.header(store.revision);
-    const unpin = store.pin();
-    try {
-      let hash = crc32(`${at.revision}/${at.compactRevision}`);
-      for (const payload of recordPayloads(store, at)) {
-        hash = crc32(payload, hash);
-        await nextTurn();
-      }
-      return { header, hash, compactRevision: at.compactRevision };
-    } finally {
-      unpin();
-    }
+    return { ...(await hashKeySpace(store, revision)), header };
   }
 
   /** This member's state as it is now, as a backup: pieces, and how many bytes follow each. Must be read to the end or returned. */

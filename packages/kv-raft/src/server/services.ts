@@ -7,6 +7,7 @@ import { AuthServer } from './auth-server.ts';
 import { AutoCompactor, type AutoCompaction } from './auto-compactor.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { Compactor } from './compactor.ts';
+import { CorruptionChecker, type CorruptionCheckOptions } from './corruption-checker.ts';
 import { every } from './every.ts';
 import { KvServer } from './kv-server.ts';
 import { LeaseServer } from './lease-server.ts';
@@ -33,6 +34,8 @@ export interface ServicesOptions {
   readonly bcryptCost?: number | undefined;
   /** JWTs; absent: simple tokens. */
   readonly signedTokens?: SignedTokens | undefined;
+  /** Absent: the members' key spaces are not compared. */
+  readonly corruptionCheck?: CorruptionCheckOptions | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -89,6 +92,7 @@ export class Services implements Disposable {
   readonly maintenance: MaintenanceServer;
   readonly metrics: Metrics;
   readonly #autoCompactor: AutoCompactor | undefined;
+  readonly #corruptionChecker: CorruptionChecker | undefined;
   readonly #cancelHousekeeping: Cancel;
 
   constructor(replica: Replica, consensus: Consensus<CommandResult>, options: ServicesOptions) {
@@ -135,6 +139,16 @@ export class Services implements Disposable {
       const compact = async (revision: number): Promise<unknown> => await kv.compact({ revision }, 'cluster');
       this.#autoCompactor = new AutoCompactor({ auto, clock, revision: () => machine.store.revision, compact, logger });
     }
+    const { corruptionCheck } = options;
+    if (corruptionCheck !== undefined)
+      this.#corruptionChecker = new CorruptionChecker({
+        ...corruptionCheck,
+        consensus,
+        proposer,
+        machine,
+        clock,
+        logger,
+      });
     replica.onLeadershipChanged = (term) => this.#leadershipChanged(term);
     if (consensus.isLeader) this.#leadershipChanged(consensus.status().term);
     this.#cancelHousekeeping = every(clock, HOUSEKEEPING_MS, () => {
@@ -147,6 +161,7 @@ export class Services implements Disposable {
     this.#cancelHousekeeping();
     this.lease[Symbol.dispose]();
     this.#autoCompactor?.[Symbol.dispose]();
+    this.#corruptionChecker?.[Symbol.dispose]();
     this.replica[Symbol.dispose]();
     this.proposer[Symbol.dispose]();
   }

@@ -100,8 +100,7 @@ function readItem(reader: ByteReader): WalItem {
       const term = reader.u53();
       const type = entryTypes[reader.u8()];
       if (type === undefined) throw new DecodeError('unknown entry type');
-      // A copy: a view would keep the whole segment in memory.
-      return { type: 'entry', entry: { index, term, type, data: Buffer.from(reader.bytes()) } };
+      return { type: 'entry', entry: { index, term, type, data: reader.bytes() } };
     }
     case ITEM_HARD_STATE:
       return { type: 'hard-state', hardState: { term: reader.u53(), vote: reader.u64(), commit: reader.u53() } };
@@ -145,7 +144,7 @@ export function hasRecordAfter(segment: Buffer, offset: number, sequence: number
   return false;
 }
 
-/** @throws DecodeError */
+/** Data of entries are views of the payload. @throws DecodeError */
 export function readItems(payload: Buffer): WalItem[] {
   const reader = new ByteReader(payload);
   const items: WalItem[] = [];

@@ -56,8 +56,10 @@ export async function listSegments(disk: Disk, directory: string): Promise<Segme
 export class WalReplay {
   metadata: WalMetadata | undefined;
   hardState: HardState = { term: 0, vote: 0n, commit: 0 };
-  /** Entries that follow on each other. */
+  /** Entries that follow on each other, from `after` on. */
   entries: Entry[] = [];
+  /** Of the last entry, whether it is kept or not; 0: there is none. */
+  lastIndex = 0;
   /** Snapshots that were complete when the log was written. */
   marks: SnapshotMark[] = [];
   /** Sequence number of the last record. */
@@ -66,6 +68,12 @@ export class WalReplay {
   lastRecord: { readonly path: string; readonly offset: number; readonly bytes: Buffer } | undefined;
   /** Bytes that were cut off as the rest of a write that a crash interrupted. */
   tornBytes = 0;
+  readonly #after: number;
+
+  /** Entries up to index `after` are checked, but not kept: a snapshot has them. */
+  constructor(after = 0) {
+    this.#after = after;
+  }
 
   add(item: WalItem): void {
     switch (item.type) {
@@ -84,6 +92,7 @@ export class WalReplay {
       case 'reset':
         this.marks.push(item.mark);
         this.entries = [];
+        this.lastIndex = item.mark.index;
         return;
       default:
         item satisfies never;
@@ -91,22 +100,24 @@ export class WalReplay {
   }
 
   #addEntry(entry: Entry): void {
+    if (this.lastIndex !== 0 && entry.index > this.lastIndex + 1)
+      throw new Error(`entry ${entry.index} does not follow`);
+    this.lastIndex = entry.index;
+    // Written again: it replaces the entry and all after it.
     const first = this.entries[0];
-    if (first !== undefined) {
-      if (entry.index > first.index + this.entries.length) throw new Error(`entry ${entry.index} does not follow`);
-      // Written again: it replaces the entry and all after it.
-      this.entries.length = Math.max(0, entry.index - first.index);
-    }
-    this.entries.push(entry);
+    if (first !== undefined)
+      this.entries.length = Math.max(0, Math.min(this.entries.length, entry.index - first.index));
+    // A copy: a view would keep the whole segment in memory.
+    if (entry.index > this.#after) this.entries.push({ ...entry, data: Buffer.from(entry.data) });
   }
 }
 
 /**
- * Reads a log. What a crash left half-written at the very end is cut off, durably.
+ * Reads a log; entries up to index `after` are not kept. What a crash left half-written at the very end is cut off, durably.
  * @throws WalCorruptError
  */
-export async function replayWal(disk: Disk, directory: string): Promise<WalReplay> {
-  const replay = new WalReplay();
+export async function replayWal(disk: Disk, directory: string, after = 0): Promise<WalReplay> {
+  const replay = new WalReplay(after);
   const segments = await listSegments(disk, directory);
   for (const [i, segment] of segments.entries()) {
     const path = join(directory, segment.name);
@@ -120,6 +131,9 @@ export async function replayWal(disk: Disk, directory: string): Promise<WalRepla
     replay.tornBytes = bytes.length - end;
     await cut(disk, path, end);
   }
+  const first = segments[0];
+  if (first !== undefined && replay.metadata === undefined)
+    throw new WalCorruptError(join(directory, first.name), 0, 'it does not begin with its metadata');
   if (replay.lastRecord !== undefined) await writeAgain(disk, directory, replay.lastRecord);
   return replay;
 }

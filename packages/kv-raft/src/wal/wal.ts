@@ -101,15 +101,21 @@ export class Wal {
     return new Wal(options, { ...start, ...segment, segments: [segment.segment], sequence: 1 });
   }
 
-  /** Reads the log of a folder and goes on behind it; undefined when there is none. @throws WalCorruptError */
-  static async open(options: WalOptions): Promise<{ readonly wal: Wal; readonly replay: WalReplay } | undefined> {
+  /**
+   * Reads the log of a folder and goes on behind it; undefined when there is none. Entries up to index `after` are not kept.
+   * @throws WalCorruptError
+   */
+  static async open(
+    options: WalOptions,
+    after = 0,
+  ): Promise<{ readonly wal: Wal; readonly replay: WalReplay } | undefined> {
     const { disk, directory } = options;
     await disk.makeDirectory(directory);
     for (const name of await disk.list(directory)) if (name.endsWith('.tmp')) await disk.remove(join(directory, name));
     const segments = await listSegments(disk, directory);
     const last = segments.at(-1);
     if (last === undefined) return undefined;
-    const replay = await replayWal(disk, directory);
+    const replay = await replayWal(disk, directory, after);
     assert(replay.metadata !== undefined, 'a log begins with its metadata');
     const file = await disk.open(join(directory, last.name));
     const wal = new Wal(options, {
@@ -119,7 +125,7 @@ export class Wal {
       offset: await file.size(),
       sequence: replay.sequence,
       hardState: replay.hardState,
-      nextIndex: (replay.entries.at(-1)?.index ?? replay.marks.at(-1)?.index ?? 0) + 1,
+      nextIndex: replay.lastIndex + 1,
     });
     return { wal, replay };
   }

@@ -65,6 +65,13 @@ await t.test('on real files', async (t) => {
     await last.wal.close();
   });
 
+  await t.test('an empty segment is no log', async (t) => {
+    const at = options();
+    await (await Wal.create(at, metadata)).close();
+    await truncate(await lastSegment(at), 0);
+    await t.rejects(Wal.open(at), { name: 'WalCorruptError', offset: 0 });
+  });
+
   await t.test('entries written again replace those after them', async (t) => {
     const at = options();
     const wal = await Wal.create(at, metadata);
@@ -82,6 +89,30 @@ await t.test('on real files', async (t) => {
       ],
     );
     await again.close();
+  });
+
+  await t.test('entries that a snapshot has are not kept, whatever was written when', async (t) => {
+    const at = options();
+    const wal = await Wal.create(at, metadata);
+    await wal.append({ entries: entries(1, 9, 1) });
+    await wal.append({ entries: entries(3, 6, 2) });
+    await wal.append({ snapshot: { index: 5, term: 2 } });
+    await wal.close();
+    for (const [after, kept] of [
+      [0, [1, 2, 3, 4, 5, 6]],
+      [2, [3, 4, 5, 6]],
+      [5, [6]],
+      [6, []],
+      [7, []],
+    ] as const) {
+      const opened = await Wal.open(at, after);
+      t.strictSame(
+        opened?.replay.entries.map(({ index }) => index),
+        kept,
+      );
+      t.equal(opened?.replay.lastIndex, 6);
+      await opened?.wal.close();
+    }
   });
 
   await t.test('a torn tail of any length is cut off, and the log goes on behind what is whole', async (t) => {
