@@ -31,6 +31,7 @@ export * from './schemas.ts';
 export * from './status.ts';
 export * from './structural/decode-custom.ts';
 export * from './structural/default-values.ts';
+export { hasFormat } from './structural/formats.ts';
 export * from './structural/prune.ts';
 export * from './structural/structural-schema.ts';
 export * from './structural/validate-value.ts';

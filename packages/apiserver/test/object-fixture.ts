@@ -40,6 +40,10 @@ export class MemoryObjects implements AdmissionStore {
     return Promise.resolve(this.get(resource, namespace, name));
   }
 
+  async listConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string): Promise<readonly T[]> {
+    return Promise.resolve(this.list(resource, namespace));
+  }
+
   async guaranteedUpdate<T extends KubeObject>(
     resource: Resource<T>,
     { namespace, name }: { readonly namespace: string; readonly name: string },

@@ -5,11 +5,16 @@ import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
+import { mutatingPolicies } from './policies/mutating-policies.ts';
+import { validatingPolicies } from './policies/validating-policies.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
 import { resourceQuotaPlugin } from './resource-quota.ts';
 import { serviceAccountPlugin } from './service-account.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
+import { mutatingWebhooks } from './webhooks/mutating-webhooks.ts';
+import { validatingWebhooks } from './webhooks/validating-webhooks.ts';
+import { WebhookClient } from './webhooks/webhook-client.ts';
 
 export interface AdmissionOptions {
   /** `--enable-admission-plugins`: beside those that are on by default. */
@@ -20,6 +25,8 @@ export interface AdmissionOptions {
   readonly mountServiceAccountTokens?: boolean;
   /** Checks that nobody grants what they do not have; without it nobody is checked. */
   readonly authorizer?: ObservingAuthorizer;
+  /** Calls webhooks; without it there are none. */
+  readonly webhooks?: WebhookClient;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -45,8 +52,6 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'ExtendedResourceToleration',
   'ImagePolicyWebhook',
   'LimitPodHardAntiAffinityTopology',
-  'MutatingAdmissionPolicy',
-  'MutatingAdmissionWebhook',
   'NamespaceAutoProvision',
   'NamespaceExists',
   'OwnerReferencesPermissionEnforcement',
@@ -57,12 +62,25 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'PodTopologyLabels',
   'RuntimeClass',
   'StorageObjectInUseProtection',
-  'ValidatingAdmissionPolicy',
-  'ValidatingAdmissionWebhook',
 ]);
 
 /** Every plugin, in upstream's order. */
-function allPlugins({ mountServiceAccountTokens = true, clock, random }: AdmissionOptions): readonly Entry[] {
+function allPlugins(options: AdmissionOptions, isOn: (entry: Entry) => boolean): readonly Entry[] {
+  const { clock, authorizer, webhooks: client = new WebhookClient() } = options;
+  const inTree = inTreePlugins(options);
+  const reinvoked = inTree.filter(isOn).map(({ plugin }) => plugin);
+  return [
+    ...inTree,
+    { plugin: mutatingPolicies({ authorizer }), isDefault: true },
+    { plugin: mutatingWebhooks({ client, authorizer, reinvoked }), isDefault: true },
+    { plugin: validatingPolicies({ authorizer }), isDefault: true },
+    { plugin: validatingWebhooks({ client, authorizer }), isDefault: true },
+    // Last, so that what others refuse is never charged.
+    { plugin: resourceQuotaPlugin(clock), isDefault: true },
+  ];
+}
+
+function inTreePlugins({ mountServiceAccountTokens = true, clock, random }: AdmissionOptions): readonly Entry[] {
   return [
     { plugin: namespaceLifecycle, isDefault: true },
     { plugin: limitRanger, isDefault: true },
@@ -71,8 +89,6 @@ function allPlugins({ mountServiceAccountTokens = true, clock, random }: Admissi
     { plugin: taintNodesByCondition, isDefault: true },
     { plugin: priority, isDefault: true },
     { plugin: defaultTolerationSeconds, isDefault: true },
-    // Last, so that what others refuse is never charged.
-    { plugin: resourceQuotaPlugin(clock), isDefault: true },
   ];
 }
 
@@ -82,7 +98,9 @@ function allPlugins({ mountServiceAccountTokens = true, clock, random }: Admissi
  */
 export function createAdmissionPlugins(options: AdmissionOptions): readonly AdmissionPlugin[] {
   const { enable = [], disable = [] } = options;
-  const all = allPlugins(options);
+  const isOn = ({ plugin, isDefault }: Entry): boolean =>
+    (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name);
+  const all = allPlugins(options, isOn);
   const known = new Set(all.map(({ plugin }) => plugin.name));
   for (const name of enable) {
     if (known.has(name)) continue;
@@ -97,9 +115,7 @@ export function createAdmissionPlugins(options: AdmissionOptions): readonly Admi
         `${JSON.stringify(name)} in enable-admission-plugins and disable-admission-plugins overlapped`,
       );
   }
-  const on = all.filter(
-    ({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name),
-  );
+  const on = all.filter(isOn);
   const checks = options.authorizer === undefined ? [] : [rbacEscalation(options.authorizer)];
   return [...checks, ...on.map(({ plugin }) => plugin)];
 }

@@ -18,6 +18,8 @@ export interface AdmissionAttributes {
   /** Options of the request (DeleteOptions and the like), where there are any. */
   readonly options?: unknown;
   warn(message: string): void;
+  /** Adds to the annotations of the request's audit event. */
+  annotate?(key: string, value: string): void;
 }
 
 /** What admission plugins may read: stored objects, from the caches, and for some a consistent read. */
@@ -29,6 +31,8 @@ export interface AdmissionStore {
   changedRevision(resource: Resource): number;
   /** From the store itself. */
   getConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): Promise<T | undefined>;
+  /** From the store itself; of kinds that have no cache here, too. */
+  listConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string): Promise<readonly T[]>;
   /**
    * Changes a stored object atomically; undefined: it is not there. `change` may run again on a newer version; it must not
    * change what it is given, and leaves the object alone by answering with it.

@@ -1,12 +1,14 @@
 import { newModifiedConflict, newNotFound, type KubeObject, type Resource, type UnstructuredObject } from '@naru/api';
 import type { AdmissionStore } from '../admission/admission.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
-import { objectKey, resourcePrefix } from '../storage/keys.ts';
+import { objectKey, prefixEnd, resourcePrefix } from '../storage/keys.ts';
 import { decodeObject, encodeObject } from '../storage/object-codec.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** Tries of a change that others' writes get in the way of. */
 const UPDATE_TRIES_MAX = 64;
+/** Objects that one list from the store reads. */
+const LIST_MAX = 500;
 
 /** The caches as admission and authorization read them: typed objects, parsed once. */
 export class AdmissionCaches implements AdmissionStore {
@@ -47,6 +49,13 @@ export class AdmissionCaches implements AdmissionStore {
       objectKey(resourcePrefix(resource, this.#etcdPrefix), resource.namespaced ? namespace : '', name),
     );
     return stored === undefined ? undefined : (decodeObject(stored.value, stored.modRevision) as unknown as T);
+  }
+
+  async listConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string): Promise<readonly T[]> {
+    const prefix = resourcePrefix(resource, this.#etcdPrefix);
+    const start = namespace === '' ? prefix : `${prefix}${namespace}/`;
+    const { items } = await this.#store.range(start, prefixEnd(start), { limit: LIST_MAX, revision: 0 });
+    return items.map(({ value, modRevision }) => decodeObject(value, modRevision) as unknown as T);
   }
 
   async guaranteedUpdate<T extends KubeObject>(

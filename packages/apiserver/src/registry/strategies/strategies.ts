@@ -1,5 +1,6 @@
 import type { Resource } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
+import * as admission from './admission-policies.ts';
 import * as batch from './batch.ts';
 import * as core from './core-kinds.ts';
 import { customResourceDefinitionStrategy } from './definitions/custom-resource-definition.ts';
@@ -27,6 +28,10 @@ const strategies: Readonly<Record<string, Strategy>> = {
   resourcequotas: policy.resourceQuotaStrategy,
   secrets: core.secretStrategy,
   services: serviceStrategy,
+  'mutatingadmissionpolicies.admissionregistration.k8s.io': admission.mutatingAdmissionPolicyStrategy,
+  'mutatingadmissionpolicybindings.admissionregistration.k8s.io': admission.mutatingAdmissionPolicyBindingStrategy,
+  'validatingadmissionpolicies.admissionregistration.k8s.io': admission.validatingAdmissionPolicyStrategy,
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': admission.validatingAdmissionPolicyBindingStrategy,
   'mutatingwebhookconfigurations.admissionregistration.k8s.io': policy.mutatingWebhookStrategy,
   'validatingwebhookconfigurations.admissionregistration.k8s.io': policy.validatingWebhookStrategy,
   'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,

@@ -1,0 +1,78 @@
+import type { KubeObject } from '@naru/api';
+import { CelError } from '../../cel/cel-program.ts';
+import { toCel } from '../../cel/cel-values.ts';
+import type { Authorizer } from '../../authorization/authorizer.ts';
+import type { AdmissionAttributes, AdmissionStore } from '../admission.ts';
+import { conditionsHold } from '../webhooks/match-conditions.ts';
+import { matchedVersion } from '../webhooks/match-resources.ts';
+import { requestVariables } from '../webhooks/webhook-call.ts';
+import { paramsOf } from './params.ts';
+import type { CompiledBinding, CompiledPolicy, PolicySpec, Program } from './policy-source.ts';
+
+export interface PolicyOptions {
+  readonly authorizer: Authorizer | undefined;
+}
+
+/** One application of a policy to a request: a binding and one of its parameters. */
+export interface Application {
+  readonly binding: CompiledBinding;
+  /** The variables of the policy's expressions. */
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** Why a policy could not be applied; its failurePolicy says what that means. */
+export interface ApplicationFailure {
+  readonly binding: CompiledBinding;
+  readonly failure: CelError;
+}
+
+/** Value of a program. @throws CelError. */
+export function evaluate(program: Program, variables: Readonly<Record<string, unknown>>): unknown {
+  if (program instanceof CelError) throw program;
+  return program.evaluate(variables);
+}
+
+/** How a policy is to be applied to a request: once for each binding that matches and each of its parameters. */
+export async function* applications<Spec extends PolicySpec>(
+  policy: CompiledPolicy<Spec>,
+  attributes: AdmissionAttributes,
+  { store, authorizer }: { readonly store: AdmissionStore; readonly authorizer: Authorizer | undefined },
+): AsyncGenerator<Application | ApplicationFailure, void, undefined> {
+  const version = matchedVersion(policy.criteria, attributes, store);
+  if (version === undefined) return;
+  for (const binding of policy.bindings) {
+    const { criteria, spec } = binding;
+    if (criteria !== undefined && matchedVersion(criteria, attributes, store) === undefined) continue;
+    try {
+      const { namespace } = attributes;
+      for (const param of await paramsOf(policy.spec.paramKind, spec.paramRef, { store, namespace })) {
+        const base = requestVariables(attributes, { version, authorizer, store });
+        const variables = withVariables(policy, { ...base, params: toCel(param as KubeObject | null) });
+        if (conditionsHold(policy.conditions, () => variables)) yield { binding, variables };
+      }
+    } catch (error) {
+      if (!(error instanceof CelError)) throw error;
+      yield { binding, failure: error };
+    }
+  }
+}
+
+/** Adds `variables`, whose values are computed when they are first asked for. */
+function withVariables<Spec extends PolicySpec>(
+  policy: CompiledPolicy<Spec>,
+  base: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const composed: Record<string, unknown> = {};
+  const variables = { ...base, variables: composed };
+  for (const [name, program] of policy.variables)
+    Object.defineProperty(composed, name, {
+      enumerable: true,
+      configurable: true,
+      get: () => {
+        const value = evaluate(program, variables);
+        Object.defineProperty(composed, name, { value, enumerable: true });
+        return value;
+      },
+    });
+  return variables;
+}

@@ -1,0 +1,46 @@
+import { EvaluationError, ParseError, TypeError as CelTypeError, type Environment } from '@marcbachmann/cel-js';
+
+/** An expression, compiled once. */
+export interface CelProgram {
+  readonly expression: string;
+  /** What it came to, as CEL's value. @throws CelError. */
+  evaluate(variables: Readonly<Record<string, unknown>>): unknown;
+}
+
+/** Why an expression cannot be compiled or has no value. */
+export class CelError extends Error {
+  override readonly name = 'CelError';
+}
+
+/** @throws CelError with what is wrong. `resultType`: what it must come to, where that can be told. */
+export function compileCel(environment: Environment, expression: string, resultType?: string): CelProgram {
+  try {
+    const parsed = environment.parse(expression);
+    const checked = parsed.check();
+    if (!checked.valid) throw checked.error ?? new CelError('invalid expression');
+    const { type } = checked;
+    if (resultType !== undefined && type !== undefined && type !== 'dyn' && type !== resultType)
+      throw new CelError(`must evaluate to ${resultType}`);
+    return {
+      expression,
+      evaluate(variables) {
+        try {
+          return parsed(variables) as unknown;
+        } catch (error) {
+          throw asCelError(error);
+        }
+      },
+    };
+  } catch (error) {
+    throw asCelError(error);
+  }
+}
+
+function asCelError(error: unknown): CelError {
+  if (error instanceof CelError) return error;
+  if (error instanceof EvaluationError || error instanceof ParseError || error instanceof CelTypeError)
+    return new CelError(error.code === 'no_such_key' ? `no such key: ${keyOf(error.summary)}` : error.summary);
+  return new CelError(error instanceof Error ? error.message : String(error));
+}
+
+const keyOf = (summary: string): string => summary.replace(/^No such key: /u, '');

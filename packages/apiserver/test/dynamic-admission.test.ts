@@ -1,0 +1,320 @@
+/** Webhooks and policies: admission that users configure. */
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { eventually } from '@naru/testkit';
+import { ApiFixture, startStore, type Answer } from './api-fixture.ts';
+
+interface Review {
+  readonly request: {
+    readonly uid: string;
+    readonly dryRun: boolean;
+    readonly operation: string;
+    readonly object: { readonly metadata: Record<string, unknown>; readonly data?: Record<string, string> } | null;
+    readonly [field: string]: unknown;
+  };
+}
+type Respond = (review: Review) => Record<string, unknown>;
+
+const registration = '/apis/admissionregistration.k8s.io/v1';
+const configMaps = '/api/v1/namespaces/default/configmaps';
+
+await using store = await startStore('etcd');
+await using api = await ApiFixture.start(store);
+
+const folder = await mkdtemp(join(tmpdir(), 'naru-webhooks-'));
+t.teardown(async () => await rm(folder, { recursive: true, force: true }));
+const names = 'subjectAltName=DNS:localhost,DNS:hook.default.svc,IP:127.0.0.1';
+const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+execFileSync(
+  'openssl',
+  // prettier-ignore
+  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=hook',
+   '-addext', names, '-keyout', keyFile, '-out', certFile],
+  { stdio: 'ignore' },
+);
+const cert = await readFile(certFile);
+const caBundle = cert.toString('base64');
+
+/** A webhook server whose answers the tests choose by path. */
+const answers = new Map<string, Respond>();
+const calls: { path: string; review: Review }[] = [];
+const hooks = createServer({ key: await readFile(keyFile), cert }, (request, response) => {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    const review = JSON.parse(Buffer.concat(chunks).toString()) as Review;
+    const path = new URL(request.url ?? '/', 'https://x').pathname;
+    calls.push({ path, review });
+    const answer = answers.get(path)?.(review) ?? { allowed: true };
+    const body = { kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1' };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ ...body, response: { uid: review.request.uid, ...answer } }));
+  });
+}).listen(0, 'localhost');
+await once(hooks, 'listening');
+t.teardown(() => {
+  hooks.closeAllConnections();
+  hooks.close();
+});
+const { port } = hooks.address() as AddressInfo;
+const urlOf = (path: string): string => `https://localhost:${port}${path}`;
+
+const rules = [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['configmaps'] }];
+const webhook = (name: string, changes: object = {}) => ({
+  name: `${name}.example.com`,
+  clientConfig: { url: urlOf(`/${name}`), caBundle },
+  rules,
+  sideEffects: 'None',
+  admissionReviewVersions: ['v1'],
+  ...changes,
+});
+const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
+const configMap = (name: string, data: Record<string, string> = {}, metadata: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name, ...metadata },
+  data,
+});
+
+async function create(path: string, body: unknown): Promise<Answer> {
+  const answer = await api.request('POST', path, { body });
+  t.equal(answer.status, 201, answer.text);
+  return answer;
+}
+
+async function configure(kind: 'Validating' | 'Mutating', webhooks: readonly object[]): Promise<void> {
+  const resource = `${kind.toLowerCase()}webhookconfigurations`;
+  const made = await create(`${registration}/${resource}`, {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: `${kind}WebhookConfiguration`,
+    metadata: { name: 'hooks' },
+    webhooks,
+  });
+  await api.request('GET', `/api/v1/namespaces/default?resourceVersion=${made.body.metadata.resourceVersion ?? ''}`);
+}
+
+async function removeAll(...resources: readonly string[]): Promise<void> {
+  for (const resource of resources) await api.request('DELETE', `${registration}/${resource}`);
+  const answer = await api.request('GET', '/api/v1/namespaces/default');
+  t.equal(answer.status, 200);
+  calls.length = 0;
+  answers.clear();
+}
+
+await t.test('validating webhooks: what they are asked, and what their answers mean', async (t) => {
+  answers.set('/check', ({ request }) =>
+    request.object?.data?.['bad'] === undefined
+      ? { allowed: true, warnings: ['take care'] }
+      : { allowed: false, status: { code: 418, message: 'no bad things', reason: 'Forbidden' } },
+  );
+  await configure('Validating', [webhook('check')]);
+  const good = await api.request('POST', configMaps, { body: configMap('good') });
+  t.equal(good.status, 201, good.text);
+  t.equal(good.headers.get('warning'), '299 - "take care"');
+  t.match(calls[0]?.review, {
+    kind: 'AdmissionReview',
+    apiVersion: 'admission.k8s.io/v1',
+    request: {
+      kind: { group: '', version: 'v1', kind: 'ConfigMap' },
+      resource: { group: '', version: 'v1', resource: 'configmaps' },
+      name: 'good',
+      namespace: 'default',
+      operation: 'CREATE',
+      userInfo: { username: 'admin', groups: ['system:masters', 'system:authenticated'] },
+      object: { kind: 'ConfigMap', metadata: { name: 'good' } },
+      oldObject: null,
+      dryRun: false,
+      options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
+    },
+  });
+  const bad = await api.request('POST', configMaps, { body: configMap('bad', { bad: 'x' }) });
+  t.equal(bad.status, 418);
+  t.equal(bad.body.message, 'admission webhook "check.example.com" denied the request: no bad things');
+  const patched = await api.request('PATCH', `${configMaps}/good`, {
+    body: { data: { bad: 'y' } },
+    type: 'application/merge-patch+json',
+  });
+  t.equal(patched.status, 418);
+  t.match(calls.at(-1)?.review.request, { operation: 'UPDATE', oldObject: { metadata: { name: 'good' } } });
+  await removeAll('validatingwebhookconfigurations');
+});
+
+await t.test('webhooks: failure policies, dry run, selectors and match conditions', async (t) => {
+  const gone = { url: 'https://localhost:1/', caBundle };
+  await configure('Validating', [
+    webhook('ignored', { clientConfig: gone, failurePolicy: 'Ignore' }),
+    webhook('labelled', { objectSelector: { matchLabels: { check: 'me' } } }),
+    webhook('elsewhere', { namespaceSelector: { matchLabels: { no: 'where' } } }),
+    webhook('conditional', {
+      matchConditions: [
+        { name: 'big', expression: 'has(object.data) && has(object.data.big)' },
+        { name: 'who', expression: "request.userInfo.username == 'admin'" },
+      ],
+    }),
+  ]);
+  await create(configMaps, configMap('unlabelled'));
+  t.same(calls, []);
+  await create(configMaps, configMap('labelled', {}, { labels: { check: 'me' } }));
+  await create(configMaps, configMap('conditional', { big: 'yes' }));
+  t.same(
+    calls.map(({ path }) => path),
+    ['/labelled', '/conditional'],
+  );
+  await removeAll('validatingwebhookconfigurations');
+  await configure('Validating', [webhook('gone', { clientConfig: gone })]);
+  const failed = await api.request('POST', configMaps, { body: configMap('failed') });
+  t.equal(failed.status, 500);
+  t.match(
+    failed.body.message,
+    /^Internal error occurred: failed calling webhook "gone\.example\.com": failed to call webhook: Post "https:\/\/localhost:1\/\?timeout=10s": /u,
+  );
+  await removeAll('validatingwebhookconfigurations');
+  await create('/api/v1/namespaces/default/services', {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'hook' },
+    spec: { type: 'ExternalName', externalName: 'localhost' },
+  });
+  const service = { namespace: 'default', name: 'hook', path: '/service', port };
+  await configure('Validating', [webhook('service', { clientConfig: { service, caBundle } })]);
+  const dry = await api.request('POST', `${configMaps}?dryRun=All`, { body: configMap('dry') });
+  t.equal(dry.status, 201, dry.text);
+  t.match(calls[0], { path: '/service', review: { request: { dryRun: true, options: { dryRun: ['All'] } } } });
+  await removeAll('validatingwebhookconfigurations');
+});
+
+await t.test('mutating webhooks patch, and are asked again when others patched after them', async (t) => {
+  const add = (path: string, value: string) => () => ({
+    allowed: true,
+    patchType: 'JSONPatch',
+    patch: base64([{ op: 'add', path, value }]),
+  });
+  answers.set('/first', ({ request }) =>
+    request.object?.data?.['second'] === undefined ? add('/data/first', 'once')() : add('/data/first', 'twice')(),
+  );
+  answers.set('/second', add('/data/second', 'yes'));
+  await configure('Mutating', [webhook('first', { reinvocationPolicy: 'IfNeeded' }), webhook('second')]);
+  const made = await create(configMaps, configMap('mutated', { own: 'x' }));
+  t.same(made.body.data, { own: 'x', first: 'twice', second: 'yes' });
+  t.same(
+    calls.map(({ path }) => path),
+    ['/first', '/second', '/first'],
+  );
+  answers.set('/first', () => ({ allowed: true, patch: base64([{ op: 'add', path: '/data', value: 7 }]) }));
+  const broken = await api.request('POST', configMaps, { body: configMap('broken') });
+  t.equal(broken.status, 500, 'what a webhook makes of an object must be one');
+  await removeAll('mutatingwebhookconfigurations');
+});
+
+const policy = (kind: 'Validating' | 'Mutating', name: string, spec: object) => ({
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: `${kind}AdmissionPolicy`,
+  metadata: { name },
+  spec: { matchConstraints: { resourceRules: rules }, ...spec },
+});
+const binding = (kind: 'Validating' | 'Mutating', policyName: string, spec: object = {}) => ({
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: `${kind}AdmissionPolicyBinding`,
+  metadata: { name: `${policyName}-binding` },
+  spec: { policyName, ...(kind === 'Validating' ? { validationActions: ['Deny'] } : {}), ...spec },
+});
+
+await t.test('validating policies', async (t) => {
+  const policies = `${registration}/validatingadmissionpolicies`;
+  const bindings = `${registration}/validatingadmissionpolicybindings`;
+  const wrong = await api.request('POST', policies, {
+    body: policy('Validating', 'wrong', { validations: [{ expression: 'object.data.size() +' }] }),
+  });
+  t.equal(wrong.status, 422);
+  t.match(wrong.body.message, /spec\.validations\[0\]\.expression: Invalid value: .*compilation failed/u);
+  await create(
+    policies,
+    policy('Validating', 'small', {
+      paramKind: { apiVersion: 'v1', kind: 'ConfigMap' },
+      variables: [{ name: 'limit', expression: 'int(params.data.limit)' }],
+      matchConditions: [
+        { name: 'not-exempt', expression: "!has(object.metadata.labels) || !('exempt' in object.metadata.labels)" },
+      ],
+      validations: [
+        {
+          expression: 'size(object.data) <= variables.limit',
+          messageExpression: "'at most %d entries'.format([variables.limit])",
+        },
+        { expression: "!('forbidden' in object.data)", reason: 'Forbidden' },
+        { expression: "!('broken' in object.data) || object.data.missing.length > 1" },
+      ],
+    }),
+  );
+  await create(configMaps, configMap('limits', { limit: '2' }));
+  await create(
+    bindings,
+    binding('Validating', 'small', { paramRef: { name: 'limits', parameterNotFoundAction: 'Deny' } }),
+  );
+  await api.request('GET', '/api/v1/namespaces/default');
+  const many = { a: '1', b: '2', c: '3' };
+  const refused = await api.request('POST', configMaps, { body: configMap('many', many) });
+  t.equal(refused.status, 422);
+  t.match(refused.body, {
+    reason: 'Invalid',
+    message:
+      "configmaps \"many\" is forbidden: ValidatingAdmissionPolicy 'small' with binding 'small-binding' denied request: at most 2 entries",
+  });
+  await create(configMaps, configMap('exempt', many, { labels: { exempt: '' } }));
+  const forbidden = await api.request('POST', configMaps, { body: configMap('f', { forbidden: '' }) });
+  t.equal(forbidden.status, 403);
+  t.match(forbidden.body.message, /denied request: failed expression: !\('forbidden' in object\.data\)$/u);
+  const broken = await api.request('POST', configMaps, { body: configMap('b', { broken: '' }) });
+  t.equal(broken.status, 422);
+  t.match(broken.body.message, /resulted in error: no such key: missing$/u);
+  await api.request('PATCH', `${bindings}/small-binding`, {
+    body: { spec: { validationActions: ['Warn'] } },
+    type: 'application/merge-patch+json',
+  });
+  await api.request('GET', '/api/v1/namespaces/default');
+  const warned = await api.request('POST', configMaps, { body: configMap('many', many) });
+  t.equal(warned.status, 201);
+  t.match(warned.headers.get('warning'), /Validation failed for ValidatingAdmissionPolicy 'small'/u);
+  await removeAll('validatingadmissionpolicies', 'validatingadmissionpolicybindings');
+});
+
+await t.test('mutating policies', async (t) => {
+  await create(
+    `${registration}/mutatingadmissionpolicies`,
+    policy('Mutating', 'label', {
+      mutations: [
+        {
+          patchType: 'ApplyConfiguration',
+          applyConfiguration: {
+            expression: 'Object{metadata: Object.metadata{labels: {"by": "policy", "own": object.metadata.name}}}',
+          },
+        },
+        {
+          patchType: 'JSONPatch',
+          jsonPatch: {
+            expression:
+              '[JSONPatch{op: "add", path: "/metadata/labels/" + jsonpatch.escapeKey("a.b/c"), value: string(size(object.metadata.labels))}]',
+          },
+        },
+      ],
+    }),
+  );
+  await create(`${registration}/mutatingadmissionpolicybindings`, binding('Mutating', 'label'));
+  const made = await eventually(
+    async () => {
+      const answer = await api.request('POST', `${configMaps}?dryRun=All`, {
+        body: configMap('labelled-by', { x: 'y' }),
+      });
+      if (answer.body.metadata['labels'] === undefined) throw new Error(answer.text);
+      return answer.body;
+    },
+    { deadlineMs: 5000 },
+  );
+  t.match(made, { metadata: { labels: { by: 'policy', own: 'labelled-by', 'a.b/c': '2' } }, data: { x: 'y' } });
+  await removeAll('mutatingadmissionpolicies', 'mutatingadmissionpolicybindings');
+});
