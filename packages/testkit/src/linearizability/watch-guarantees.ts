@@ -36,7 +36,7 @@ export interface WatchRecord {
 }
 
 export interface WatchCheckOptions {
-  /** Previous values of older revisions may be gone. Default 0. */
+  /** The greatest that anybody asked for: previous values and events from before may be gone. Default 0. */
   readonly compactRevision?: number;
   /** The last watch of each name must have been told all events up to here. Default: none must. */
   readonly completeTo?: number;
@@ -116,11 +116,18 @@ class WatchCheck {
           this.#progress(response.revision);
           break;
         case 'canceled':
-          if (response.compactRevision !== 0 && response.compactRevision <= this.#watch.request.startRevision)
-            this.#tell(`canceled as compacted at ${response.compactRevision}`);
+          this.#canceled(response.compactRevision);
       }
     }
     return this.#next;
+  }
+
+  /** What was compacted before it was told need not be told any more. */
+  #canceled(compactRevision: number): void {
+    if (compactRevision === 0) return;
+    if (compactRevision <= this.#next || compactRevision > (this.#options.compactRevision ?? 0))
+      this.#tell(`canceled as compacted at ${compactRevision}, when all before ${this.#next} had come`);
+    this.#next = Math.max(this.#next, compactRevision);
   }
 
   #progress(revision: number): void {
