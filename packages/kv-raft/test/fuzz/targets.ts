@@ -3,7 +3,6 @@ import { connect as connectTcp } from 'node:net';
 import type { SeededRandom } from '@naru/testkit';
 import { Pool } from 'undici';
 import { ByteWriter } from '../../src/codec/bytes.ts';
-import { frame } from '../../src/grpc/frame-reader.ts';
 import type { Messages } from '../../src/grpc/messages.ts';
 import { FrameDecoder, writeFrame } from '../../src/peer/message-codec.ts';
 import type { Message } from '../../src/raft/message.ts';
@@ -143,7 +142,7 @@ export class GrpcTarget implements Target {
     const mutator = new Mutator(random);
     const { path, seeds } = random.pick(this.#paths);
     const count = random.chance(0.9) ? 1 : random.integer(0, 3);
-    const bodies = Array.from({ length: count }, () => frame([mutator.bytes(random.pick(seeds), seeds)]));
+    const bodies = Array.from({ length: count }, () => grpcFrame(mutator.bytes(random.pick(seeds), seeds)));
     const body = Buffer.concat(bodies);
     const headers = random.chance(0.1) ? { 'grpc-timeout': `${random.integer(0, 50)}m` } : {};
     const stream = this.#openStream(path, headers, random);
@@ -206,6 +205,13 @@ export class GrpcTarget implements Target {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#session?.destroy();
   }
+}
+
+/** A message with gRPC's head before it. */
+function grpcFrame(message: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
 }
 
 /** Sends bytes on a connection of their own and waits a moment for the other side to end it. */
