@@ -22,6 +22,8 @@ t.teardown(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+type Tap = typeof t;
+
 interface Step {
   /** kubectl's arguments; words are split at spaces, `'…'` keeps them together. */
   readonly run: string;
@@ -40,24 +42,34 @@ async function kubectl(line: string, options: { input?: string; allowFailure?: b
   return await cluster.kubectlResult(words(line), options);
 }
 
-async function tour(name: string, steps: readonly Step[]): Promise<void> {
+/** kubectls at a time where the order of steps does not matter. */
+const KUBECTLS = 4;
+
+async function tour(name: string, steps: readonly Step[], options: { anyOrder?: boolean } = {}): Promise<void> {
   await t.test(name, async (t) => {
-    for (const { run, input, says = [], fails } of steps) {
-      const text = input === undefined ? undefined : typeof input === 'string' ? input : JSON.stringify(input);
-      const { stdout, stderr, code } = await kubectl(run, {
-        ...(text === undefined ? {} : { input: text }),
-        allowFailure: true,
-      });
-      const output = `${stdout}${stderr}`;
-      if (fails !== undefined) {
-        t.not(code, 0, `kubectl ${run}`);
-        t.match(output, fails);
-        continue;
-      }
-      if (!t.equal(code, 0, `kubectl ${run}`)) t.comment(output);
-      for (const expected of [says].flat()) t.match(output, expected, `kubectl ${run}`);
-    }
+    const pending = steps.values();
+    const guide = async (): Promise<void> => {
+      for (const step of pending) await take(t, step);
+    };
+    await Promise.all(Array.from({ length: options.anyOrder === true ? KUBECTLS : 1 }, guide));
   });
+}
+
+async function take(t: Pick<Tap, 'equal' | 'not' | 'match' | 'comment'>, step: Step): Promise<void> {
+  const { run, input, says = [], fails } = step;
+  const text = input === undefined ? undefined : typeof input === 'string' ? input : JSON.stringify(input);
+  const { stdout, stderr, code } = await kubectl(run, {
+    ...(text === undefined ? {} : { input: text }),
+    allowFailure: true,
+  });
+  const output = `${stdout}${stderr}`;
+  if (fails !== undefined) {
+    t.not(code, 0, `kubectl ${run}`);
+    t.match(output, fails);
+    return;
+  }
+  if (!t.equal(code, 0, `kubectl ${run}`)) t.comment(output);
+  for (const expected of [says].flat()) t.match(output, expected, `kubectl ${run}`);
 }
 
 const deployment = {
@@ -76,26 +88,30 @@ const deployment = {
   },
 };
 
-await tour('discovery and the cluster', [
-  { run: 'version', says: /Server Version: v1\.36/u },
-  { run: 'cluster-info', says: /Kubernetes control plane.* is running at/u },
-  { run: 'api-versions', says: [/^apps\/v1$/mu, /^v1$/mu] },
-  { run: 'api-resources', says: [/^deployments +deploy +apps\/v1 +true +Deployment$/mu, /^pods +po +v1/mu] },
-  { run: 'api-resources --api-group=apps -o wide', says: /deletecollection/u },
-  {
-    run: 'explain pod.spec.containers.livenessProbe',
-    says: [/FIELD: livenessProbe <Probe>/u, /httpGet\t<HTTPGetAction>/u],
-  },
-  { run: 'explain deployment --recursive', says: /replicas\t<integer>/u },
-  { run: 'get --raw /healthz', says: /^ok$/u },
-  { run: 'get componentstatuses', says: [/etcd-0 +Healthy/u, /scheduler +Healthy/u] },
-  { run: 'get nodes -o wide', says: /Ready/u },
-  { run: 'wait --for=condition=Ready nodes --all --timeout=60s', says: /condition met/u },
-  { run: 'config view', says: /server: https:/u },
-  { run: 'config current-context', says: /./u },
-  { run: 'config get-contexts', says: /CURRENT/u },
-  { run: 'auth whoami', says: /admin/u },
-]);
+await tour(
+  'discovery and the cluster',
+  [
+    { run: 'version', says: /Server Version: v1\.36/u },
+    { run: 'cluster-info', says: /Kubernetes control plane.* is running at/u },
+    { run: 'api-versions', says: [/^apps\/v1$/mu, /^v1$/mu] },
+    { run: 'api-resources', says: [/^deployments +deploy +apps\/v1 +true +Deployment$/mu, /^pods +po +v1/mu] },
+    { run: 'api-resources --api-group=apps -o wide', says: /deletecollection/u },
+    {
+      run: 'explain pod.spec.containers.livenessProbe',
+      says: [/FIELD: livenessProbe <Probe>/u, /httpGet\t<HTTPGetAction>/u],
+    },
+    { run: 'explain deployment --recursive', says: /replicas\t<integer>/u },
+    { run: 'get --raw /healthz', says: /^ok$/u },
+    { run: 'get componentstatuses', says: [/etcd-0 +Healthy/u, /scheduler +Healthy/u] },
+    { run: 'get nodes -o wide', says: /Ready/u },
+    { run: 'wait --for=condition=Ready nodes --all --timeout=60s', says: /condition met/u },
+    { run: 'config view', says: /server: https:/u },
+    { run: 'config current-context', says: /./u },
+    { run: 'config get-contexts', says: /CURRENT/u },
+    { run: 'auth whoami', says: /admin/u },
+  ],
+  { anyOrder: true },
+);
 
 await tour('create, apply, get, describe', [
   { run: 'create namespace tour', says: /namespace\/tour created/u },
@@ -133,33 +149,40 @@ await tour('create, apply, get, describe', [
   { run: 'create service clusterip plain --tcp=80:8080', says: /created/u },
   { run: 'expose deployment web --port=80 --target-port=8080', says: /service\/web exposed/u },
   { run: 'wait --for=condition=Complete job/once --timeout=60s', says: /condition met/u },
-  {
-    run: 'get all',
-    says: [/pod\/web-/u, /service\/web/u, /deployment\.apps\/web/u, /job\.batch\/once/u, /cronjob\.batch\/later/u],
-  },
-  { run: 'get pods -o wide --show-labels', says: [/NODE/u, /app=web/u] },
-  { run: 'get pods -o name', says: /^pod\/web-/mu },
-  { run: 'get pods -o json', says: /"kind": "List"/u },
-  { run: 'get deployment web -o yaml', says: /^kind: Deployment$/mu },
-  { run: "get deployment web -o jsonpath='{.spec.replicas}'", says: /^2/u },
-  { run: "get pods -o 'go-template={{range .items}}{{.metadata.name}} {{end}}'", says: /web-/u },
-  { run: 'get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName', says: /^NAME +NODE$/mu },
-  { run: 'get pods -l app=web --sort-by=.metadata.name', says: /web-/u },
-  { run: 'get pods --field-selector=status.phase=Running', says: /web-/u },
-  { run: 'get deployments,services -A', says: /kubernetes/u },
-  { run: 'get pods --chunk-size=1', says: /web-/u },
-  { run: 'get nothing', fails: /the server doesn't have a resource type "nothing"/u },
-  { run: 'describe deployment web', says: [/Replicas: +2 desired/u, /ScalingReplicaSet/u] },
-  { run: 'describe pods -l app=web', says: [/Status: +Running/u, /Scheduled/u] },
-  { run: 'describe nodes', says: [/Allocated resources/u, /Non-terminated Pods/u] },
-  { run: 'describe service web', says: /Endpoints: +127\./u },
-  {
-    run: 'describe namespace/tour configmap/settings secret/secret serviceaccount/robot quota/quota role/reader rolebinding/reader job/once cronjob/later pdb/budget ingress/site priorityclass/tour-high clusterrole/tour-reader clusterrolebinding/tour-reader',
-    says: /Name: +tour/u,
-  },
-  { run: 'events', says: /ScalingReplicaSet/u },
-  { run: 'get events --sort-by=.lastTimestamp', says: /ScalingReplicaSet/u },
 ]);
+
+await tour(
+  'get and describe',
+  [
+    {
+      run: 'get all',
+      says: [/pod\/web-/u, /service\/web/u, /deployment\.apps\/web/u, /job\.batch\/once/u, /cronjob\.batch\/later/u],
+    },
+    { run: 'get pods -o wide --show-labels', says: [/NODE/u, /app=web/u] },
+    { run: 'get pods -o name', says: /^pod\/web-/mu },
+    { run: 'get pods -o json', says: /"kind": "List"/u },
+    { run: 'get deployment web -o yaml', says: /^kind: Deployment$/mu },
+    { run: "get deployment web -o jsonpath='{.spec.replicas}'", says: /^2/u },
+    { run: "get pods -o 'go-template={{range .items}}{{.metadata.name}} {{end}}'", says: /web-/u },
+    { run: 'get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName', says: /^NAME +NODE$/mu },
+    { run: 'get pods -l app=web --sort-by=.metadata.name', says: /web-/u },
+    { run: 'get pods --field-selector=status.phase=Running', says: /web-/u },
+    { run: 'get deployments,services -A', says: /kubernetes/u },
+    { run: 'get pods --chunk-size=1', says: /web-/u },
+    { run: 'get nothing', fails: /the server doesn't have a resource type "nothing"/u },
+    { run: 'describe deployment web', says: [/Replicas: +2 desired/u, /ScalingReplicaSet/u] },
+    { run: 'describe pods -l app=web', says: [/Status: +Running/u, /Scheduled/u] },
+    { run: 'describe nodes', says: [/Allocated resources/u, /Non-terminated Pods/u] },
+    { run: 'describe service web', says: /Endpoints: +127\./u },
+    {
+      run: 'describe namespace/tour configmap/settings secret/secret serviceaccount/robot quota/quota role/reader rolebinding/reader job/once cronjob/later pdb/budget ingress/site priorityclass/tour-high clusterrole/tour-reader clusterrolebinding/tour-reader',
+      says: /Name: +tour/u,
+    },
+    { run: 'events', says: /ScalingReplicaSet/u },
+    { run: 'get events --sort-by=.lastTimestamp', says: /ScalingReplicaSet/u },
+  ],
+  { anyOrder: true },
+);
 
 await tour('change', [
   { run: 'label deployment web stage=one', says: /labeled/u },
@@ -175,7 +198,7 @@ await tour('change', [
   { run: `patch deployment web --subresource=scale --type=merge -p '{"spec":{"replicas":2}}'`, says: /patched/u },
   { run: 'scale deployment web --replicas=3', says: /scaled/u },
   { run: 'scale deployment web --current-replicas=9 --replicas=1', fails: /Expected replicas to be 9, was 3/u },
-  { run: 'autoscale deployment web --min=1 --max=5 --cpu=80%', says: /autoscaled/u },
+  { run: 'autoscale deployment web --min=1 --max=5 --cpu-percent=80', says: /autoscaled/u },
   { run: 'describe hpa web', says: /Min replicas: +1/u },
   { run: 'delete hpa web', says: /deleted/u },
   { run: 'set image deployment/web main=naru.dev/hello:2', says: /image updated/u },
