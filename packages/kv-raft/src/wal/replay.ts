@@ -134,9 +134,6 @@ export async function replayWal(disk: Disk, directory: string, after = 0): Promi
   const first = segments[0];
   if (first !== undefined && replay.metadata === undefined)
     throw new WalCorruptError(join(directory, first.name), 0, 'it does not begin with its metadata');
-  const first = segments[0];
-  if (first !== undefined && replay.metadata === undefined)
-    throw new WalCorruptError(join(directory, first.name), 0, 'it does not begin with its metadata');
   if (replay.lastRecord !== undefined) await writeAgain(disk, directory, replay.lastRecord);
   return replay;
 }
