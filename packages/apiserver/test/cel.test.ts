@@ -1,9 +1,11 @@
+import { formatFieldError, listUniquenessErrors, type JsonSchema } from '@naru/api';
 import t from 'tap';
 import { ResourceCheck, AuthorizerValue } from '../src/cel/authorizer-functions.ts';
 import { celEnvironment } from '../src/cel/cel-environment.ts';
 import { CelError, compileCel } from '../src/cel/cel-program.ts';
 import { fromCel, toCel } from '../src/cel/cel-values.ts';
 import { withoutMessages } from '../src/cel/message-literals.ts';
+import { compileSchemaRules, schemaRuleErrors } from '../src/cel/schema-rules.ts';
 
 const environment = celEnvironment(['self', 'authorizer']);
 const self = { replicas: 3, ratio: 0.5, name: 'web', tags: ['a', 'b'], nested: { on: true }, none: null };
@@ -88,5 +90,110 @@ void t.test('messages become maps', (t) => {
     '[{"op": "add", "path": "/a", "value": {"b": [f(x, y)]}}]',
   );
   t.equal(withoutMessages('object.Object.x == {"a": 1}'), 'object.Object.x == {"a": 1}');
+  t.end();
+});
+
+const widget: JsonSchema = {
+  type: 'object',
+  properties: {
+    spec: {
+      type: 'object',
+      'x-kubernetes-validations': [
+        { rule: 'self.min <= self.max', message: 'min must not exceed max', fieldPath: '.min' },
+        { rule: 'self.max >= oldSelf.max', messageExpression: '"max was %d".format([oldSelf.max])' },
+        { rule: '!oldSelf.hasValue() || true', optionalOldSelf: true },
+      ],
+      properties: {
+        min: { type: 'integer' },
+        max: { type: 'integer' },
+        ratio: { type: 'number', 'x-kubernetes-validations': [{ rule: 'self < 1.0' }] },
+        'foo-bar': { type: 'string' },
+        name: { type: 'string', 'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'immutable' }] },
+        ports: {
+          type: 'array',
+          'x-kubernetes-list-type': 'map',
+          'x-kubernetes-list-map-keys': ['name'],
+          items: {
+            type: 'object',
+            'x-kubernetes-validations': [{ rule: 'self.port >= oldSelf.port', reason: 'FieldValueForbidden' }],
+            properties: { name: { type: 'string' }, port: { type: 'integer' } },
+          },
+        },
+        labels: {
+          type: 'object',
+          additionalProperties: { type: 'string', 'x-kubernetes-validations': [{ rule: 'self != "bad"' }] },
+        },
+      },
+    },
+  },
+};
+
+void t.test('rules of a schema', (t) => {
+  const rules = compileSchemaRules({
+    ...widget,
+    'x-kubernetes-validations': [{ rule: "self.metadata.name.startsWith('w')" }],
+  });
+  const object = (spec: object, name = 'w') => ({ apiVersion: 'x/v1', kind: 'W', metadata: { name, uid: 'u' }, spec });
+  const problems = (spec: object, old?: object, name?: string): string[] =>
+    (rules?.(object(spec, name), old === undefined ? undefined : object(old)) ?? []).map(formatFieldError);
+  const good = { min: 1, max: 2, ratio: 0, ports: [{ name: 'a', port: 5 }], labels: { a: 'x' }, name: 'n' };
+  t.same(problems(good), []);
+  t.same(problems(good, undefined, 'v'), [
+    `<nil>: Invalid value: "object": failed rule: self.metadata.name.startsWith('w')`,
+  ]);
+  t.same(problems({ ...good, min: 3 }), ['spec.min: Invalid value: "object": min must not exceed max']);
+  t.same(problems({ ...good, max: 1 }, good), ['spec: Invalid value: "object": max was 2']);
+  t.same(problems({ ...good, name: 'm' }, good), ['spec.name: Invalid value: "string": immutable']);
+  t.same(problems({ ...good, ratio: 1 }), ['spec.ratio: Invalid value: "number": failed rule: self < 1.0']);
+  t.same(problems({ ...good, labels: { k: 'bad' } }), [
+    'spec.labels[k]: Invalid value: "string": failed rule: self != "bad"',
+  ]);
+  const moved = [
+    { name: 'b', port: 1 },
+    { name: 'a', port: 4 },
+  ];
+  t.match(
+    problems({ ...good, ports: moved }, good),
+    [/^spec\.ports\[1\]: Forbidden/u],
+    'items are known by their keys',
+  );
+  t.same(problems({ ...good, ratio: 7, max: 3 }, { ...good, ratio: 7 }), [], 'what does not change may stay wrong');
+  t.match(problems({ max: 1 }), [/^spec\.min: Invalid value: "object": no such key: min evaluating rule: min must/u]);
+  t.equal(compileSchemaRules({ type: 'object' }), undefined);
+  t.end();
+});
+
+void t.test('rules that are wrong, and lists with something twice', (t) => {
+  const wrong: JsonSchema = {
+    type: 'object',
+    properties: { a: { type: 'string', 'x-kubernetes-validations': [{ rule: 'self ==' }, { rule: '1 + 1' }] } },
+  };
+  t.match(schemaRuleErrors(wrong, 'schema').map(formatFieldError), [
+    /^schema\.properties\[a\]\.x-kubernetes-validations\[0\]\.rule: Invalid value: "self ==": compilation failed: /u,
+    /rule: Invalid value: "1 \+ 1": compilation failed: must evaluate to bool$/u,
+  ]);
+  const lists: JsonSchema = {
+    type: 'object',
+    properties: {
+      set: { type: 'array', 'x-kubernetes-list-type': 'set', items: { type: 'string' } },
+      map: {
+        type: 'array',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['k'],
+        items: { type: 'object', properties: { k: { type: 'string' }, v: { type: 'integer' } } },
+      },
+    },
+  };
+  const value = {
+    set: ['a', 'b', 'a'],
+    map: [
+      { k: 'x', v: 1 },
+      { k: 'x', v: 2 },
+    ],
+  };
+  t.same(listUniquenessErrors(value, lists).map(formatFieldError), [
+    'set[2]: Duplicate value: "a"',
+    'map[1]: Duplicate value: {"k":"x"}',
+  ]);
   t.end();
 });

@@ -1,12 +1,14 @@
 import {
   equalJson,
   findJsonPath,
+  listUniquenessErrors,
   parseJsonPath,
   validateValue,
   type FieldError,
   type JsonSchema,
   type UnstructuredObject,
 } from '@naru/api';
+import { compileSchemaRules } from '../../cel/schema-rules.ts';
 import type { Strategy } from '../strategy.ts';
 
 export interface CustomStrategyOptions {
@@ -19,9 +21,15 @@ export interface CustomStrategyOptions {
 
 /** The strategy of one version of a custom resource; decoding has pruned and defaulted its objects already. */
 export function customResourceStrategy({ schema, hasStatus, selectablePaths }: CustomStrategyOptions): Strategy {
-  const validate = (object: UnstructuredObject): FieldError[] => validateValue(object, schema);
+  const rules = compileSchemaRules(schema);
+  const validate = (object: UnstructuredObject, old?: UnstructuredObject): FieldError[] => {
+    const errors = [...validateValue(object, schema), ...listUniquenessErrors(object, schema)];
+    // Rules may take for granted what the schema says.
+    return errors.length > 0 || rules === undefined ? errors : rules(object, old);
+  };
   return {
-    validate,
+    validate: (object) => validate(object),
+    validateUpdate: validate,
     prepareForStatusUpdate: keepAllButStatus,
     validateStatusUpdate: validate,
     ...(hasStatus ? {} : { specChanged: differsBeyondMetadata }),

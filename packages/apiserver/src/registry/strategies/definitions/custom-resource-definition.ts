@@ -17,6 +17,7 @@ import {
 } from '@naru/api';
 import type { Strategy } from '../../strategy.ts';
 import { immutableMessage, invalidAll, required } from '../field-rules.ts';
+import { schemaRuleErrors } from '../../../cel/schema-rules.ts';
 import { structuralErrors } from './structural-rules.ts';
 
 export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io';
@@ -153,7 +154,11 @@ function versionErrors(version: Version, path: string): FieldError[] {
   const errors = [...invalidAll(`${path}.name`, name ?? '', isDns1035Label(name ?? ''))];
   const openApi = schema?.openAPIV3Schema as unknown as JsonSchema | undefined;
   if (openApi === undefined) errors.push(fieldRequired(`${path}.schema.openAPIV3Schema`, 'schemas are required'));
-  else errors.push(...structuralErrors(openApi, `${path}.schema.openAPIV3Schema`));
+  else
+    errors.push(
+      ...structuralErrors(openApi, `${path}.schema.openAPIV3Schema`),
+      ...schemaRuleErrors(openApi, `${path}.schema.openAPIV3Schema`),
+    );
   for (const [i, each] of additionalPrinterColumns.entries())
     errors.push(...columnErrors(each, `${path}.additionalPrinterColumns[${i}]`));
   const scale = subresources?.scale;
