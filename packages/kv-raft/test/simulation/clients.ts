@@ -9,8 +9,9 @@ import type { Oracle } from './oracle.ts';
 export const REQUEST_TIMEOUT_MS = 3000;
 const KEYS = 8;
 const LEASES_MAX = 12;
+const BURST = 12;
 
-const operations = ['put', 'get', 'stale-get', 'old-get', 'delete', 'cas', 'batch', 'compact'] as const;
+const operations = ['put', 'get', 'stale-get', 'old-get', 'delete', 'cas', 'batch', 'compact', 'burst'] as const;
 type OperationName = (typeof operations)[number];
 const usualWeights: Readonly<Record<OperationName, number>> = {
   put: 30,
@@ -21,6 +22,7 @@ const usualWeights: Readonly<Record<OperationName, number>> = {
   cas: 15,
   batch: 10,
   compact: 3,
+  burst: 2,
 };
 
 /** Refusals that any request may meet. Whether a write was made all the same is not known, but for the first. */
@@ -80,13 +82,16 @@ export class Clients {
     }
   }
 
+  #pick(random: SeededRandom): Running | undefined {
+    return random.pick(this.#options.hosts()).running;
+  }
+
   /** An answer, or undefined when there is none in time or the request was interrupted. */
   async #ask<T>(
-    random: SeededRandom,
+    running: Running | undefined,
     ask: (running: Running) => Promise<T>,
     expected: readonly Parameters<typeof isEtcdError>[1][] = [],
   ): Promise<T | undefined> {
-    const { running } = random.pick(this.#options.hosts());
     if (running === undefined) return undefined;
     const { clock } = this.#options;
     let cancel = (): void => undefined;
@@ -126,6 +131,8 @@ export class Clients {
         return await this.#batch(random);
       case 'compact':
         return await this.#compact(random);
+      case 'burst':
+        return await this.#burst(random);
       default:
         return operation satisfies never;
     }
@@ -154,11 +161,17 @@ export class Clients {
     return bytes(`k${random.integer(0, KEYS - 1)}`);
   }
 
-  async #put(random: SeededRandom): Promise<void> {
+  /** Many writes at one member at once: when it leads and is alone, its log gets long. */
+  async #burst(random: SeededRandom): Promise<void> {
+    const running = this.#pick(random);
+    await Promise.all(Array.from({ length: BURST }, async () => await this.#put(random, running)));
+  }
+
+  async #put(random: SeededRandom, running = this.#pick(random)): Promise<void> {
     const before = this.#oracle.acknowledgedRevision;
     const tag = this.#nextTag();
     const request = { key: this.#key(random), value: bytes(tag), prevKv: random.chance(0.3) };
-    const response = await this.#ask(random, ({ services }) => services.kv.put(request), ['noSpace']);
+    const response = await this.#ask(running, ({ services }) => services.kv.put(request), ['noSpace']);
     if (response === undefined) return;
     this.#compare(tag, responseInModelWords({ responsePut: response }));
     this.#acknowledged(tag, before, response.header.revision, true);
@@ -179,7 +192,7 @@ export class Clients {
 
   async #compareAndSwap(random: SeededRandom): Promise<void> {
     const key = this.#key(random);
-    const found = await this.#ask(random, ({ services }) => services.kv.range({ key }));
+    const found = await this.#ask(this.#pick(random), ({ services }) => services.kv.range({ key }));
     if (found === undefined) return;
     const modRevision = found.kvs[0]?.modRevision ?? 0;
     const tag = this.#nextTag();
@@ -196,7 +209,9 @@ export class Clients {
     request: Parameters<Running['services']['kv']['txn']>[0],
   ): Promise<void> {
     const before = this.#oracle.acknowledgedRevision;
-    const response = await this.#ask<TxnResponse>(random, ({ services }) => services.kv.txn(request), ['noSpace']);
+    const response = await this.#ask<TxnResponse>(this.#pick(random), ({ services }) => services.kv.txn(request), [
+      'noSpace',
+    ]);
     if (response === undefined) return;
     this.#compare(tag, responseInModelWords({ responseTxn: response }));
     this.#acknowledged(tag, before, response.header.revision, response.succeeded);
@@ -205,7 +220,9 @@ export class Clients {
   async #delete(random: SeededRandom): Promise<void> {
     const before = this.#oracle.acknowledgedRevision;
     const key = this.#key(random);
-    const response = await this.#ask(random, ({ services }) => services.kv.deleteRange({ key, prevKv: true }));
+    const response = await this.#ask(this.#pick(random), ({ services }) =>
+      services.kv.deleteRange({ key, prevKv: true }),
+    );
     if (response === undefined) return;
     const { deleted, prevKvs } = response;
     const { revision } = response.header;
@@ -226,7 +243,7 @@ export class Clients {
     const revision = kind === 'old-get' ? Math.max(1, before - random.integer(0, 40)) : 0;
     const serializable = kind === 'stale-get' || (kind === 'old-get' && random.chance(0.3));
     const response = await this.#ask<RangeResponse>(
-      random,
+      this.#pick(random),
       ({ services }) => services.kv.range({ ...range, revision, serializable }),
       kind === 'old-get' ? ['compacted', 'futureRevision'] : [],
     );
@@ -245,7 +262,7 @@ export class Clients {
     const revision = Math.max(1, this.#oracle.acknowledgedRevision - random.integer(0, 40));
     const physical = random.chance(0.5);
     const expected = ['compacted', 'futureRevision'] as const;
-    await this.#ask(random, ({ services }) => services.kv.compact({ revision, physical }), expected);
+    await this.#ask(this.#pick(random), ({ services }) => services.kv.compact({ revision, physical }), expected);
   }
 
   /** Takes a lease, binds a key to it, keeps it alive for a while, and leaves it to its end. */
@@ -255,7 +272,9 @@ export class Clients {
     const id = BigInt(++this.#leases) * 1_000_000_007n;
     const ttl = random.integer(2, 4);
     const askedAt = clock.monotonic();
-    const granted = await this.#ask(random, ({ services }) => services.lease.grant({ id, ttl }), ['noSpace']);
+    const granted = await this.#ask(this.#pick(random), ({ services }) => services.lease.grant({ id, ttl }), [
+      'noSpace',
+    ]);
     if (granted === undefined) return;
     this.counts.leases++;
     if (granted.ttl < ttl) this.#oracle.fail(`a lease of ${granted.ttl} s was granted instead of ${ttl} s`);
@@ -267,9 +286,9 @@ export class Clients {
     }
     if (random.chance(0.2)) {
       this.#oracle.leaseRevokeRequested(id);
-      await this.#ask(random, ({ services }) => services.lease.revoke(id), ['leaseNotFound']);
+      await this.#ask(this.#pick(random), ({ services }) => services.lease.revoke(id), ['leaseNotFound']);
     } else if (random.chance(0.3)) {
-      await this.#ask(random, ({ services }) => services.lease.timeToLive({ id, keys: true }));
+      await this.#ask(this.#pick(random), ({ services }) => services.lease.timeToLive({ id, keys: true }));
     }
   }
 
@@ -277,7 +296,10 @@ export class Clients {
     const before = this.#oracle.acknowledgedRevision;
     const tag = this.#nextTag();
     const request = { key: bytes(`lease/${id}`), value: bytes(tag), lease: id };
-    const put = await this.#ask(random, ({ services }) => services.kv.put(request), ['leaseNotFound', 'noSpace']);
+    const put = await this.#ask(this.#pick(random), ({ services }) => services.kv.put(request), [
+      'leaseNotFound',
+      'noSpace',
+    ]);
     if (put === undefined) return;
     this.#compare(tag, responseInModelWords({ responsePut: put }));
     this.#acknowledged(tag, before, put.header.revision, true);
@@ -286,7 +308,7 @@ export class Clients {
   /** @returns whether the lease may still live */
   async #keepAlive(random: SeededRandom, id: bigint): Promise<boolean> {
     const askedAt = this.#options.clock.monotonic();
-    const renewed = await this.#ask(random, ({ services }) => services.lease.keepAlive(id));
+    const renewed = await this.#ask(this.#pick(random), ({ services }) => services.lease.keepAlive(id));
     if (renewed === undefined) return true;
     if (renewed.ttl > 0) this.#oracle.leaseRenewed(id, askedAt, renewed.ttl);
     return renewed.ttl > 0;

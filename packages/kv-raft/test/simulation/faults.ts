@@ -75,7 +75,7 @@ export class Faults {
   inject(): void {
     const { random, hosts, note } = this.#options;
     if (this.#moments.length === 0) return;
-    const host = random.pick(hosts());
+    const host = this.#victim();
     const fault = random.pick(this.#moments);
     note(`${fault} ${host.name}`);
     switch (fault) {
@@ -101,6 +101,13 @@ export class Faults {
       default:
         return fault satisfies never;
     }
+  }
+
+  /** Often the leader: there is more to break. */
+  #victim(): Host {
+    const { random, hosts } = this.#options;
+    const leader = hosts().find(({ running }) => running?.member.isLeader === true);
+    return leader !== undefined && random.chance(0.4) ? leader : random.pick(hosts());
   }
 
   /** Some members end just when they have given their word, and come back at once. */
@@ -140,7 +147,7 @@ export class Faults {
     network.heal();
     if (random.chance(0.4)) return;
     const names = hosts().map(({ name }) => name);
-    const alone = random.pick(names);
+    const alone = this.#victim().name;
     const others = names.filter((name) => name !== alone);
     if (kind === 'one-way-partition') {
       if (random.chance(0.5)) for (const other of others) network.cut(alone, other);

@@ -1,6 +1,8 @@
 // `npm run sim [-- --seed N] …` (see --help): whole members on simulated disk, network and clock. Without a seed a fresh one
 // is drawn and printed. Prints one line of JSON for each seed; exits 1 when a promise was broken.
 import { parseFlags } from '@naru/component';
+import { huntPlants } from './hunt.ts';
+import { plants } from './plants.ts';
 import { plantOf, sow } from './planting.ts';
 
 const flags = parseFlags(
@@ -12,29 +14,42 @@ const flags = parseFlags(
     'keep-going': { type: 'boolean', default: false, description: 'Go on after a seed that fails.' },
     members: { type: 'integer', min: 1, description: 'Members; default: three to five, by the seed.' },
     trace: { type: 'boolean', default: false, description: 'Print everything that happens.' },
+    plants: { type: 'boolean', default: false, description: 'Run with each planted bug, until it is found.' },
+    jobs: { type: 'integer', default: 2, min: 1, description: 'Processes that look for planted bugs at once.' },
     plant: { type: 'string', description: 'Run with this planted bug.' },
     duration: { type: 'duration', default: 10_000, description: 'Virtual time under faults.' },
   },
   process.argv.slice(2),
 );
 
-if (flags.plant !== undefined) sow(plantOf(flags.plant));
-const { Simulation } = await import('./simulation.ts');
-const first = flags.seed ?? Math.floor(Math.random() * 2 ** 32);
-const until = performance.now() + (flags.forever ? Number.POSITIVE_INFINITY : (flags.minutes ?? 0) * 60_000);
-const isTimed = flags.forever || flags.minutes !== undefined;
-let failures = 0;
-for (let seed = first; isTimed ? performance.now() < until : seed < first + flags.runs; seed++) {
+if (flags.plants) await hunt();
+else await simulate();
+
+async function hunt(): Promise<void> {
+  const hunts = await huntPlants(plants, {
+    jobs: flags.jobs,
+    onHunt: (each) => void process.stdout.write(`${JSON.stringify(each)}\n`),
+  });
+  process.exitCode = hunts.every(({ found }) => found) ? 0 : 1;
+}
+
+async function simulate(): Promise<void> {
+  if (flags.plant !== undefined) sow(plantOf(flags.plant));
+  // Not before a bug is planted.
+  const { Simulation } = await import('./simulation.ts');
+  const first = flags.seed ?? Math.floor(Math.random() * 2 ** 32);
+  const isTimed = flags.forever || flags.minutes !== undefined;
+  const until = performance.now() + (flags.forever ? Number.POSITIVE_INFINITY : (flags.minutes ?? 0) * 60_000);
   const trace = flags.trace ? (line: string): void => void process.stdout.write(line) : undefined;
-  const simulation = new Simulation({ seed, members: flags.members, durationMs: flags.duration, trace });
-  try {
-    process.stdout.write(`${JSON.stringify(await simulation.run())}\n`);
-  } catch (error) {
-    failures++;
-    process.stdout.write(
-      `${JSON.stringify({ seed, failure: error instanceof Error ? error.message : String(error) })}\n`,
-    );
-    if (!flags['keep-going']) break;
+  for (let seed = first; isTimed ? performance.now() < until : seed < first + flags.runs; seed++) {
+    const simulation = new Simulation({ seed, members: flags.members, durationMs: flags.duration, trace });
+    try {
+      process.stdout.write(`${JSON.stringify(await simulation.run())}\n`);
+    } catch (error) {
+      process.exitCode = 1;
+      const failure = error instanceof Error ? error.message : String(error);
+      process.stdout.write(`${JSON.stringify({ seed, failure })}\n`);
+      if (!flags['keep-going']) break;
+    }
   }
 }
-process.exitCode = failures > 0 ? 1 : 0;

@@ -12,6 +12,8 @@ export interface ReconfigurationsOptions {
   readonly hosts: () => readonly Host[];
   /** Makes a host for a member that joins, and starts it. */
   readonly join: (name: string) => void;
+  /** Switches a host off for good. */
+  readonly drop: (name: string) => void;
   readonly note: (text: string) => void;
 }
 
@@ -37,6 +39,7 @@ export class Reconfigurations {
     const { running } = random.pick(hosts());
     if (running === undefined) return;
     this.#startAdded(running);
+    if (options.onlyNeeded) this.#dropRemoved(running);
     const change = this.#needed(running) ?? (options.onlyNeeded ? undefined : this.#any(running));
     if (change === undefined) return;
     this.#busy = true;
@@ -73,6 +76,13 @@ export class Reconfigurations {
       const name = hostNameOf(member);
       if (member.name === '' && !hosts().some((host) => host.name === name)) join(name);
     }
+  }
+
+  /** Whoever was removed before it had heard of the others cannot learn of it. */
+  #dropRemoved({ member }: Running): void {
+    if (!member.isLeader) return;
+    const names = new Set(member.status().members.map(hostNameOf));
+    for (const { name } of this.#options.hosts()) if (!names.has(name)) this.#options.drop(name);
   }
 
   /** A member that will never serve again is removed, so that another can take its place. */

@@ -101,6 +101,7 @@ export class Simulation {
       ...shared,
       random: random.fork(),
       join: (name) => this.#join(name),
+      drop: (name) => this.#drop(name),
       note: (text) => this.#oracle.note(text),
     });
     this.#clients = new Clients({ ...shared, random: random.fork() });
@@ -151,6 +152,12 @@ export class Simulation {
     host.start();
   }
 
+  #drop(name: string): void {
+    this.#oracle.note(`${name} is switched off`);
+    this.#hosts.find((host) => host.name === name)?.kill();
+    this.#hosts = this.#hosts.filter((host) => host.name !== name);
+  }
+
   async run(): Promise<SimulationReport> {
     for (const host of this.#hosts) host.start();
     this.#clients.start({ clients: CLIENTS, leaseClients: LEASE_CLIENTS });
@@ -176,8 +183,7 @@ export class Simulation {
       if (breach !== undefined) throw new Error(`seed ${this.#seed} ${breach.message}`, { cause: breach });
       for (const { isRotten, running, name } of this.#hosts)
         if (isRotten && running !== undefined) this.#oracle.fail(`${name} serves with a damaged log`);
-      for (const { isRefused, name } of this.#hosts)
-        if (isRefused && this.#isRemoved(name)) this.#hosts = this.#hosts.filter((host) => host.name !== name);
+      for (const { isRefused, name } of this.#hosts) if (isRefused && this.#isRemoved(name)) this.#drop(name);
     }
   }
 
