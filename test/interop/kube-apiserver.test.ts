@@ -136,7 +136,7 @@ await t.test(
     t.equal(await kubectl('get', 'configmap', 'first', '-o=jsonpath={.data.a}'), '3');
 
     members.startMember(leader);
-    await kubectl('delete', 'deployment', 'web', '--cascade=orphan');
+    await kubectl('delete', 'deployment', 'web');
     await kubectl('delete', 'configmap', 'first', 'second');
     t.notMatch(await kubectl('get', 'configmaps', '-o=name'), /first|second/u);
     t.match(await kubectl('get', 'deployments'), /No resources found/u);

@@ -68,11 +68,13 @@ const UINT64_MAX = 2n ** 64n - 1n;
 /** A 64-bit id: int64, or uint64 where `max` says so. */
 export function idOf(value: unknown, max: bigint = INT64_MAX): bigint {
   if (value === undefined || value === null) return 0n;
-  if (typeof value === 'number' && Number.isInteger(value)) return BigInt(value);
-  if (typeof value !== 'string') throw mismatch(value, 'int64');
-  if (!/^-?\d{1,20}$/u.test(value)) throw invalid('json: cannot unmarshal string into Go value of type int64');
+  if (typeof value !== 'string' && typeof value !== 'number') throw mismatch(value, 'int64');
+  if (typeof value === 'string' && !/^-?\d{1,20}$/u.test(value))
+    throw invalid('json: cannot unmarshal string into Go value of type int64');
+  if (typeof value === 'number' && !Number.isInteger(value))
+    throw invalid(`json: cannot unmarshal number ${value} into Go value of type int64`);
   const id = BigInt(value);
-  if (id > max || id < -INT64_MAX - 1n)
+  if (id > max || id < (max === INT64_MAX ? -INT64_MAX - 1n : 0n))
     throw invalid(`json: cannot unmarshal number ${value} into Go value of type int64`);
   return id;
 }

@@ -58,6 +58,11 @@ export class BinaryWriter {
     this.#length += value.length;
   }
 
+  /** Forgets what was written, as by a caller that failed half-way. */
+  reset(): void {
+    this.#length = 0;
+  }
+
   /** A copy of what was written, in memory of its own; then starts anew. */
   take(): Buffer {
     const taken = Buffer.allocUnsafeSlow(this.#length);
@@ -125,22 +130,24 @@ export class BinaryReader {
   bytes(): Buffer {
     const length = this.uvarint();
     if (length === 0) return noBytes;
-    const view = this.#slice(length);
-    if (this.#buffer.buffer.byteLength <= 2 * length) return view;
+    const at = this.#take(length);
+    if (this.#buffer.buffer.byteLength <= 2 * length) return this.#buffer.subarray(at, at + length);
     const copy = Buffer.allocUnsafeSlow(length);
-    view.copy(copy);
+    this.#buffer.copy(copy, 0, at, at + length);
     return copy;
   }
 
   latin1(): string {
     const length = this.uvarint();
-    return this.#slice(length).toString('latin1');
+    const at = this.#take(length);
+    return this.#buffer.toString('latin1', at, at + length);
   }
 
-  #slice(length: number): Buffer {
+  /** Where the next `length` bytes begin, which are taken. */
+  #take(length: number): number {
     if (length > this.remaining) throw new RangeError('binary: truncated');
-    const view = this.#buffer.subarray(this.#offset, this.#offset + length);
+    const at = this.#offset;
     this.#offset += length;
-    return view;
+    return at;
   }
 }

@@ -83,6 +83,7 @@ export class CommandEncoder {
 
   encode(command: Command, origin: Origin = 'anonymous'): Buffer {
     const writer = this.#writer;
+    writer.reset();
     writeOrigin(writer, origin);
     writer.u8(kinds[command.type]);
     switch (command.type) {

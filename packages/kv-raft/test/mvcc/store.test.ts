@@ -262,6 +262,12 @@ await t.test('commands survive their encoding', async (t) => {
   );
 });
 
+await t.test('a command that cannot be encoded leaves nothing behind in the next one', async (t) => {
+  const encoder = new CommandEncoder();
+  t.throws(() => encoder.encode({ type: 'leaseRevoke', id: 2n ** 64n }), RangeError);
+  t.same(decodeCommand(encoder.encode({ type: 'leaseRevoke', id: 3n })), { type: 'leaseRevoke', id: 3n });
+});
+
 await t.test('bytes that are no command are refused, and never taken for one in part', async (t) => {
   const encoder = new CommandEncoder();
   const whole = encoder.encode({

@@ -157,6 +157,8 @@ const deletes: readonly CorpusRequest[] = [
 const leases: readonly CorpusRequest[] = [
   call('lease/grant', { TTL: '600', ID: '7' }),
   call('lease/grant', { TTL: 600, ID: 7 }),
+  { path: '/v3/lease/grant', body: '{"TTL":600,"ID":100000000000000000000}' },
+  { path: '/v3/lease/grant', body: '{"TTL":600,"ID":1.5}' },
   call('lease/grant', { TTL: 9_000_000_001, ID: 8 }),
   call('lease/grant', { TTL: 1, ID: 9 }),
   call('kv/lease/revoke', { ID: 9 }),
