@@ -1,14 +1,20 @@
 import {
+  certificateSigningRequests,
   clusterRoleBindings,
   clusterRoles,
   configMaps,
+  ingressClasses,
+  ingresses,
   limitRanges,
   namespaces,
   nodes,
+  persistentVolumeClaims,
   pods,
   priorityClasses,
   resourceQuotas,
+  runtimeClasses,
   serviceAccounts,
+  storageClasses,
   type KubeObject,
   type Resource,
   type UnstructuredObject,
@@ -325,8 +331,8 @@ void t.test('plugins are turned on and off by name', async (t) => {
   t.ok(names({}).includes('Priority'));
   t.notOk(names({ disable: ['Priority', 'PodSecurity'] }).includes('Priority'));
   t.throws(() => names({ disable: ['Nope'] }), { message: 'disable-admission-plugins: plugin "Nope" is unknown' });
-  t.throws(() => names({ enable: ['PodSecurity'] }), {
-    message: 'enable-admission-plugins: plugin "PodSecurity" is not supported',
+  t.throws(() => names({ enable: ['PodNodeSelector'] }), {
+    message: 'enable-admission-plugins: plugin "PodNodeSelector" is not supported',
   });
 });
 
@@ -363,5 +369,128 @@ void t.test('a namespace keeps to its ResourceQuotas', async (t) => {
   const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'm', namespace: 'ns' } };
   t.match(await refusalOf(admit(list, store, { resource: configMaps, object: configMap })), {
     message: 'configmaps "m" is forbidden: status unknown for quota: q, resources: count/configmaps',
+  });
+});
+
+void t.test('a namespace takes the pods that its PodSecurity labels allow', async (t) => {
+  const level = (name: string, mode = 'enforce') =>
+    new MemoryObjects()
+      .set(namespaces, { metadata: { name: 'ns', labels: { [`pod-security.kubernetes.io/${mode}`]: name } } })
+      .set(serviceAccounts, { metadata: { name: 'default', namespace: 'ns' } });
+  const container = (securityContext: object, more: object = {}) => ({
+    name: 'c',
+    image: 'i',
+    securityContext,
+    ...more,
+  });
+  const problem = async (name: string, spec: Record<string, unknown>): Promise<string | undefined> =>
+    (await refusalOf(admit(plugins(), level(name), { resource: pods, object: newPod(spec) }))).message;
+  const good = {
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [container({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } })],
+  };
+  await admit(plugins(), level('restricted'), { resource: pods, object: newPod(good) });
+  await admit(plugins(), level('baseline'), { resource: pods, object: newPod() });
+  t.equal(
+    await problem('restricted', {}),
+    'pods "p" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
+  );
+  const bad = {
+    hostNetwork: true,
+    hostPID: true,
+    volumes: [{ name: 'v', hostPath: { path: '/' } }],
+    securityContext: { sysctls: [{ name: 'kernel.x', value: '1' }], seLinuxOptions: { type: 'spc_t', user: 'u' } },
+    containers: [
+      container(
+        { privileged: true, capabilities: { add: ['SYS_ADMIN', 'CHOWN'] }, seccompProfile: { type: 'Unconfined' } },
+        { ports: [{ containerPort: 1, hostPort: 80 }] },
+      ),
+    ],
+  };
+  t.equal(
+    await problem('baseline', bad),
+    'pods "p" is forbidden: violates PodSecurity "baseline:latest": non-default capabilities (container "c" must not include "SYS_ADMIN" in securityContext.capabilities.add), host namespaces (hostNetwork=true, hostPID=true), hostPath volumes (volume "v"), hostPort (container "c" uses hostPort 80), privileged (container "c" must not set securityContext.privileged=true), seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "spc_t"; user may not be set), seccompProfile (container "c" must not set securityContext.seccompProfile.type to "Unconfined"), forbidden sysctls (kernel.x)',
+  );
+  await admit(plugins(), level('restricted', 'warn'), { resource: pods, object: newPod(bad) });
+  const labelled = { metadata: { name: 'x', labels: { 'pod-security.kubernetes.io/enforce': 'strict' } } };
+  t.match(await refusalOf(admit(plugins(), cluster(), { resource: namespaces, object: labelled })), {
+    code: 422,
+    message: /metadata\.labels\[pod-security\.kubernetes\.io\/enforce\]: Invalid value: "strict": must be one of/u,
+  });
+});
+
+void t.test('defaults of classes: storage, ingress and runtime', async (t) => {
+  const isDefault = (annotation: string) => ({ annotations: { [annotation]: 'true' } });
+  const store = cluster()
+    .set(storageClasses, {
+      metadata: { name: 'fast', ...isDefault('storageclass.kubernetes.io/is-default-class') },
+      allowVolumeExpansion: false,
+    })
+    .set(ingressClasses, { metadata: { name: 'web', ...isDefault('ingressclass.kubernetes.io/is-default-class') } })
+    .set(runtimeClasses, {
+      metadata: { name: 'vm' },
+      overhead: { podFixed: { cpu: '10m' } },
+      scheduling: { nodeSelector: { vm: 'yes' } },
+    });
+  const claim = (spec: object, status: object = {}) => ({ metadata: { name: 'c', namespace: 'ns' }, spec, status });
+  t.match(await admit(plugins(), store, { resource: persistentVolumeClaims, object: claim({}) }), {
+    spec: { storageClassName: 'fast' },
+  });
+  t.match(
+    await admit(plugins(), store, { resource: persistentVolumeClaims, object: claim({ storageClassName: '' }) }),
+    { spec: { storageClassName: '' } },
+  );
+  const sized = (storage: string) =>
+    claim({ storageClassName: 'fast', resources: { requests: { storage } } }, { phase: 'Bound' });
+  t.match(
+    await refusalOf(
+      admit(plugins(), store, {
+        resource: persistentVolumeClaims,
+        operation: 'UPDATE',
+        object: sized('2Gi'),
+        oldObject: sized('1Gi'),
+      }),
+    ),
+    { message: /only dynamically provisioned pvc can be resized/u },
+  );
+  const ingress = { metadata: { name: 'i', namespace: 'ns' }, spec: {} };
+  t.match(await admit(plugins(), store, { resource: ingresses, object: ingress }), {
+    spec: { ingressClassName: 'web' },
+  });
+  t.match(await admit(plugins(), store, { resource: pods, object: newPod({ runtimeClassName: 'vm' }) }), {
+    spec: { overhead: { cpu: '10m' }, nodeSelector: { vm: 'yes' } },
+  });
+  t.match(await refusalOf(admit(plugins(), store, { resource: pods, object: newPod({ runtimeClassName: 'no' }) })), {
+    message: 'pods "p" is forbidden: pod rejected: RuntimeClass "no" not found',
+  });
+});
+
+void t.test('signing requests: who may approve and sign, and for whom nobody may', async (t) => {
+  const authorizer = createAuthorizer({ modes: ['RBAC'] });
+  const list = plugins({ authorizer });
+  const signerName = 'kubernetes.io/kube-apiserver-client';
+  const csr = (status: object = {}, request = '') => ({
+    metadata: { name: 'csr' },
+    spec: { signerName, request, usages: [] },
+    status,
+  });
+  const update = {
+    resource: certificateSigningRequests,
+    operation: 'UPDATE' as const,
+    object: csr(),
+    oldObject: csr(),
+  };
+  t.match(await refusalOf(admit(list, cluster(), { ...update, subresource: 'approval' })), {
+    message: `certificatesigningrequests.certificates.k8s.io "csr" is forbidden: user not permitted to approve requests with signerName "${signerName}"`,
+  });
+  const signed = { ...update, object: csr({ certificate: 'abc' }), subresource: 'status' };
+  t.match(await refusalOf(admit(list, cluster(), signed)), { message: /user not permitted to sign requests/u });
+  await admit(list, cluster(), { ...update, subresource: 'status' });
+  // A subject of O=system:masters, as a request has it.
+  const der = Buffer.concat([Buffer.from('060355040a130e', 'hex'), Buffer.from('system:masters')]).toString('base64');
+  const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${der}\n-----END CERTIFICATE REQUEST-----\n`;
+  const masters = csr({}, Buffer.from(pem).toString('base64'));
+  t.match(await refusalOf(admit(list, cluster(), { resource: certificateSigningRequests, object: masters })), {
+    message: /use of kubernetes\.io\/kube-apiserver-client signer with system:masters group is not allowed/u,
   });
 });

@@ -1,16 +1,21 @@
 import { UsageError, type Clock } from '@naru/component';
 import type { AdmissionPlugin } from './admission.ts';
 import type { ObservingAuthorizer } from '../authorization/cluster-authorizer.ts';
+import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts';
+import { defaultIngressClass } from './default-ingress-class.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { mutatingPolicies } from './policies/mutating-policies.ts';
 import { validatingPolicies } from './policies/validating-policies.ts';
+import { podSecurity } from './pod-security/pod-security.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
 import { resourceQuotaPlugin } from './resource-quota.ts';
+import { runtimeClass } from './runtime-class.ts';
 import { serviceAccountPlugin } from './service-account.ts';
+import { defaultStorageClass, persistentVolumeClaimResize } from './storage-defaults.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 import { mutatingWebhooks } from './webhooks/mutating-webhooks.ts';
 import { validatingWebhooks } from './webhooks/validating-webhooks.ts';
@@ -41,12 +46,7 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'AlwaysAdmit',
   'AlwaysDeny',
   'AlwaysPullImages',
-  'CertificateApproval',
-  'CertificateSigning',
-  'CertificateSubjectRestriction',
   'ClusterTrustBundleAttest',
-  'DefaultIngressClass',
-  'DefaultStorageClass',
   'DenyServiceExternalIPs',
   'EventRateLimit',
   'ExtendedResourceToleration',
@@ -55,12 +55,9 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'NamespaceAutoProvision',
   'NamespaceExists',
   'OwnerReferencesPermissionEnforcement',
-  'PersistentVolumeClaimResize',
   'PodNodeSelector',
-  'PodSecurity',
   'PodTolerationRestriction',
   'PodTopologyLabels',
-  'RuntimeClass',
   'StorageObjectInUseProtection',
 ]);
 
@@ -80,15 +77,24 @@ function allPlugins(options: AdmissionOptions, isOn: (entry: Entry) => boolean):
   ];
 }
 
-function inTreePlugins({ mountServiceAccountTokens = true, clock, random }: AdmissionOptions): readonly Entry[] {
+function inTreePlugins(options: AdmissionOptions): readonly Entry[] {
+  const { mountServiceAccountTokens = true, authorizer, clock, random } = options;
   return [
     { plugin: namespaceLifecycle, isDefault: true },
     { plugin: limitRanger, isDefault: true },
     { plugin: serviceAccountPlugin({ mountTokens: mountServiceAccountTokens, clock, random }), isDefault: true },
     { plugin: nodeRestriction, isDefault: true },
     { plugin: taintNodesByCondition, isDefault: true },
+    { plugin: podSecurity, isDefault: true },
     { plugin: priority, isDefault: true },
     { plugin: defaultTolerationSeconds, isDefault: true },
+    { plugin: defaultStorageClass, isDefault: true },
+    { plugin: persistentVolumeClaimResize, isDefault: true },
+    { plugin: runtimeClass, isDefault: true },
+    { plugin: certificateApproval(authorizer), isDefault: true },
+    { plugin: certificateSigning(authorizer), isDefault: true },
+    { plugin: certificateSubjectRestriction, isDefault: true },
+    { plugin: defaultIngressClass, isDefault: true },
   ];
 }
 
