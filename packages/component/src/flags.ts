@@ -61,9 +61,14 @@ export function parseDuration(text: string): number | undefined {
 
 /**
  * Parses `argv` (without node and the script) against `table`.
+ * Flags of the upstream program that are missing here are `unsupported`: who uses one is told so.
  * @throws UsageError that names the flag: unknown, without a value, of the wrong type, out of range, missing.
  */
-export function parseFlags<const T extends FlagTable>(table: T, argv: readonly string[]): FlagValues<T> {
+export function parseFlags<const T extends FlagTable>(
+  table: T,
+  argv: readonly string[],
+  options: { readonly unsupported?: readonly string[] } = {},
+): FlagValues<T> {
   const given = new Map<string, string[]>();
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? '';
@@ -71,6 +76,8 @@ export function parseFlags<const T extends FlagTable>(table: T, argv: readonly s
     if (match === null) throw new UsageError(`unexpected argument: ${argument}`);
     const [, name = '', inline] = match;
     const flag = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (flag === undefined && options.unsupported?.includes(name) === true)
+      throw new UsageError(`flag --${name} is not supported`);
     if (flag === undefined) throw new UsageError(`unknown flag: --${name}`);
     let value = inline;
     if (value === undefined) {
@@ -125,7 +132,12 @@ function parseValue(
 }
 
 /** The text of `--help`. */
-export function helpText(name: string, description: string, table: FlagTable): string {
+export function helpText(
+  name: string,
+  description: string,
+  table: FlagTable,
+  unsupported: readonly string[] = [],
+): string {
   const lines = Object.entries(table).map(([flag, definition]) => {
     const fallback = definition.default;
     const shown =
@@ -134,7 +146,9 @@ export function helpText(name: string, description: string, table: FlagTable): s
         : ` (default ${formatDefault(definition)})`;
     return `  --${flag} ${definition.type}\n        ${definition.description}${definition.required === true ? ' (required)' : shown}`;
   });
-  return `${description}\n\nUsage: ${name} [flags]\n\nFlags:\n${lines.join('\n')}\n`;
+  const missing =
+    unsupported.length === 0 ? '' : `\nNot supported: ${unsupported.map((flag) => `--${flag}`).join(', ')}\n`;
+  return `${description}\n\nUsage: ${name} [flags]\n\nFlags:\n${lines.join('\n')}\n${missing}`;
 }
 
 /** A flag's default as the user would write it. */

@@ -14,6 +14,8 @@ export interface MainOptions<T extends FlagTable> {
   readonly name: string;
   readonly description: string;
   readonly flags: T;
+  /** Flags of the upstream program that this one lacks. */
+  readonly unsupported?: readonly string[];
   /** Builds and starts the component. `signal` aborts when the process was asked to stop while it still starts. */
   start(
     values: FlagValues<T & typeof logFlags>,
@@ -38,7 +40,7 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
   const table = { ...options.flags, ...logFlags };
   const argv = process.argv.slice(2);
   if (argv.includes('--help') || argv.includes('-h')) {
-    process.stdout.write(helpText(options.name, options.description, table));
+    process.stdout.write(helpText(options.name, options.description, table, options.unsupported));
     return;
   }
   const logger = (level: LogLevel): Logger => createLogger({ name: options.name, level });
@@ -66,7 +68,7 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
     process.on('SIGINT', onSignal);
   });
   try {
-    const values = parseFlags<T & typeof logFlags>(table, argv);
+    const values = parseFlags<T & typeof logFlags>(table, argv, { unsupported: options.unsupported ?? [] });
     log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
     const component = await options.start(values, { logger: log, signal: stop.signal });
     const { failed, ended } = component;

@@ -140,8 +140,65 @@ export const flags = {
     min: BCRYPT_COST_MIN,
     description: `Cost of hashing passwords, from ${BCRYPT_COST_MIN} to ${BCRYPT_COST_MAX}. Hashes are scrypt's, as costly as bcrypt's.`,
   },
+  'pre-vote': { type: 'boolean', default: true, description: 'Accepted; members always vote beforehand.' },
   logger: { type: 'string', default: 'pino', values: ['pino', 'zap'], description: 'Accepted; logs are JSON lines.' },
 } as const satisfies FlagTable;
+
+/** etcd's flags that kv-raft lacks: refused, not ignored. */
+export const unsupportedFlags: readonly string[] = [
+  'auto-tls',
+  'backend-batch-interval',
+  'backend-batch-limit',
+  'cipher-suites',
+  'client-cert-allowed-hostname',
+  'client-crl-file',
+  'config-file',
+  'cors',
+  'debug',
+  'discovery',
+  'discovery-fallback',
+  'discovery-proxy',
+  'discovery-srv',
+  'discovery-srv-name',
+  'enable-grpc-gateway',
+  'enable-pprof',
+  'enable-v2',
+  'experimental-backend-bbolt-freelist-type',
+  'experimental-compaction-batch-limit',
+  'experimental-enable-lease-checkpoint',
+  'experimental-enable-v2v3',
+  'experimental-peer-skip-client-san-verification',
+  'experimental-warning-apply-duration',
+  'experimental-watch-progress-notify-interval',
+  'force-new-cluster',
+  'grpc-keepalive-interval',
+  'grpc-keepalive-min-time',
+  'grpc-keepalive-timeout',
+  'host-whitelist',
+  'initial-election-tick-advance',
+  'log-outputs',
+  'log-package-levels',
+  'max-concurrent-streams',
+  'max-snapshots',
+  'max-wals',
+  'metrics',
+  'peer-auto-tls',
+  'peer-cert-allowed-cn',
+  'peer-cert-allowed-hostname',
+  'peer-crl-file',
+  'proxy',
+  'proxy-dial-timeout',
+  'proxy-failure-wait',
+  'proxy-read-timeout',
+  'proxy-refresh-interval',
+  'proxy-write-timeout',
+  'socket-reuse-address',
+  'socket-reuse-port',
+  'tls-max-version',
+  'tls-min-version',
+  'unsafe-no-fsync',
+  'wal-dir',
+];
 
 export type Flags = FlagValues<typeof flags>;
 
@@ -228,6 +285,7 @@ export function checkFlags(values: Flags): void {
       throw new UsageError(`https in --${urls} needs --${certFlag} and --${keyFlag}`);
     if (values[authFlag] && values[caFlag] === undefined) throw new UsageError(`--${authFlag} needs --${caFlag}`);
   }
+  if (!values['pre-vote']) throw new UsageError('--pre-vote=false is not supported');
   parseAuthToken(values['auth-token']);
   if (values['bcrypt-cost'] > BCRYPT_COST_MAX) throw new UsageError(`--bcrypt-cost must be at most ${BCRYPT_COST_MAX}`);
   parseUrls('listen-metrics-urls', values['listen-metrics-urls']);

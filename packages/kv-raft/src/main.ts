@@ -15,6 +15,7 @@ import {
   parseInitialCluster,
   parseUrls,
   QUOTA_BACKEND_BYTES_DEFAULT,
+  unsupportedFlags,
   type Flags,
 } from './flags.ts';
 import { clusterClient, fetchHash } from './peer/cluster-client.ts';
@@ -76,6 +77,7 @@ await runMain({
   name: 'kv-raft',
   description: 'A Raft-replicated key-value store that speaks the etcd v3 API.',
   flags,
+  unsupported: unsupportedFlags,
   async start(values, { logger }) {
     checkFlags(values);
     const electionTimeoutMs = values['election-timeout'];

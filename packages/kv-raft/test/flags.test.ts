@@ -1,6 +1,13 @@
 import t from 'tap';
 import { parseFlags, UsageError } from '@naru/component';
-import { checkFlags, checkInitialCluster, flags, parseAutoCompaction, parseInitialCluster } from '../src/flags.ts';
+import {
+  checkFlags,
+  checkInitialCluster,
+  flags,
+  parseAutoCompaction,
+  parseInitialCluster,
+  unsupportedFlags,
+} from '../src/flags.ts';
 
 function check(...argv: readonly string[]): unknown {
   const values = parseFlags(flags, argv);
@@ -58,4 +65,13 @@ await t.test('flags mean what they mean to etcd', async (t) => {
     autoCompaction: { mode: 'revision', retention: 1000 },
   });
   t.match(check('--auto-compaction-retention', '0'), { autoCompaction: undefined });
+});
+await t.test('flags of etcd that are missing are refused by name', async (t) => {
+  const parse = (flag: string) => (): unknown => parseFlags(flags, [flag], { unsupported: unsupportedFlags });
+  t.throws(parse('--wal-dir=/x'), /^flag --wal-dir is not supported$/u);
+  t.throws(parse('--nonsense'), /^unknown flag: --nonsense$/u);
+  t.same(
+    unsupportedFlags.filter((each) => Object.hasOwn(flags, each)),
+    [],
+  );
 });
