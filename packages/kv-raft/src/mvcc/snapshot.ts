@@ -187,7 +187,8 @@ export class SnapshotLoader {
   #readRecords(reader: BinaryReader): void {
     while (reader.remaining > 0) {
       const key = reader.latin1();
-      const versions = Array.from({ length: reader.uvarint() }, () => readVersion(reader, key));
+      const versions: Version[] = [];
+      for (let left = reader.uvarint(); left > 0; left--) versions.push(readVersion(reader, key));
       const newest = versions.at(-1);
       if (newest === undefined) throw new RangeError('snapshot: a key without versions');
       this.#store.restoreRecord(key, versions);

@@ -6,6 +6,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
+import { PieceReader } from '../codec/piece-reader.ts';
 import { SnapshotLoader, snapshotPayloads, type SnapshotHeader } from '../mvcc/snapshot.ts';
 import type { MvccStore } from '../mvcc/store.ts';
 
@@ -59,45 +60,17 @@ export async function readSnapshot(
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<{ readonly store: MvccStore; readonly header: SnapshotHeader }> {
   const loader = new SnapshotLoader();
-  const source = new ByteSource(chunks);
-  const magic = await source.take(MAGIC.length);
-  if (magic === undefined || !magic.equals(MAGIC)) throw new RangeError('snapshot: unknown format');
+  const source = new PieceReader(chunks);
+  if (!(await source.take(MAGIC.length)).equals(MAGIC)) throw new RangeError('snapshot: unknown format');
   for (;;) {
     const head = await source.take(FRAME_HEAD_BYTES);
-    if (head === undefined) return loader.finish();
+    if (head.length === 0) return loader.finish();
+    if (head.length < FRAME_HEAD_BYTES) throw new RangeError('snapshot: cut short');
     const length = head.readUInt32LE(0);
     if (length > FRAME_BYTES_MAX) throw new RangeError('snapshot: frame too large');
     const payload = await source.take(length);
-    if (payload === undefined) throw new RangeError('snapshot: cut short');
+    if (payload.length < length) throw new RangeError('snapshot: cut short');
     if (crc32(payload) !== head.readUInt32LE(4)) throw new RangeError('snapshot: checksum mismatch');
     loader.add(payload);
-  }
-}
-
-/** Takes exact numbers of bytes out of a stream of chunks. */
-class ByteSource {
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  #parts: Uint8Array[] = [];
-  #length = 0;
-
-  constructor(chunks: AsyncIterable<Uint8Array>) {
-    this.#chunks = chunks[Symbol.asyncIterator]();
-  }
-
-  /** The next `length` bytes; undefined at the end of the stream. @throws RangeError when it ends in between */
-  async take(length: number): Promise<Buffer | undefined> {
-    while (this.#length < length) {
-      const next = await this.#chunks.next();
-      if (next.done === true) {
-        if (this.#length > 0) throw new RangeError('snapshot: cut short');
-        return undefined;
-      }
-      this.#parts.push(next.value);
-      this.#length += next.value.length;
-    }
-    const all = Buffer.concat(this.#parts);
-    this.#parts = all.length > length ? [all.subarray(length)] : [];
-    this.#length -= length;
-    return all.subarray(0, length);
   }
 }
