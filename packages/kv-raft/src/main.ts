@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readTlsFiles, runMain, UsageError, type TlsMaterial } from '@naru/component';
+import { getHeapStatistics } from 'node:v8';
+import { readTlsFiles, runMain, UsageError, type Logger, type TlsMaterial } from '@naru/component';
 import { parseAuthToken } from './auth-token-flag.ts';
 import { restoreCommand } from './backup/restore-command.ts';
 import { openMember } from './driver/open-member.ts';
@@ -27,6 +28,21 @@ import type { CommandResult } from './server/state-machine.ts';
 
 /** How long a leader that is asked to stop waits for another member to take over. */
 const TRANSFER_TIMEOUT_MS = 2000;
+
+/** What of V8's heap the store may take: the rest is for the log, for requests, and for garbage. */
+const HEAP_SHARE = 0.6;
+
+/** The quota, at most what the heap can hold: a store that is full still takes deletes, a heap that is full ends the process. */
+function quotaBytes(flag: number, logger: Logger): number {
+  const wanted = flag || QUOTA_BACKEND_BYTES_DEFAULT;
+  const bytes = Math.min(wanted, Math.floor(getHeapStatistics().heap_size_limit * HEAP_SHARE));
+  if (bytes < wanted)
+    logger.warn(
+      { quotaBackendBytes: wanted, bytes },
+      "quota lowered to what the heap holds: see node's --max-old-space-size",
+    );
+  return bytes;
+}
 
 async function readTls(values: Flags): Promise<{ readonly client: TlsMaterial; readonly peer: TlsMaterial }> {
   const client = await readTlsFiles({
@@ -92,7 +108,7 @@ await runMain({
       listenMetrics: parseUrls('listen-metrics-urls', values['listen-metrics-urls']),
       tls: { ...tls.client, clientCertAuth: values['client-cert-auth'] },
       electionTimeoutMs,
-      quotaBackendBytes: values['quota-backend-bytes'] || QUOTA_BACKEND_BYTES_DEFAULT,
+      quotaBackendBytes: quotaBytes(values['quota-backend-bytes'], logger),
       requestBytesMax: values['max-request-bytes'],
       txnOpsMax: values['max-txn-ops'],
       autoCompaction,

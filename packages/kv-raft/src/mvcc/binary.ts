@@ -137,6 +137,13 @@ export class BinaryReader {
     return copy;
   }
 
+  /** Bytes as they stand in the source. */
+  view(): Buffer {
+    const length = this.uvarint();
+    const at = this.#take(length);
+    return this.#buffer.subarray(at, at + length);
+  }
+
   latin1(): string {
     const length = this.uvarint();
     const at = this.#take(length);

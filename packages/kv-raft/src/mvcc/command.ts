@@ -215,7 +215,7 @@ function readPut(reader: BinaryReader): PutOperation {
   return {
     type: 'put',
     key: reader.latin1(),
-    value: reader.bytes(),
+    value: reader.view(),
     lease: (flags & 8) === 0 ? 0n : reader.i64(),
     prevKv: (flags & 1) !== 0,
     ignoreValue: (flags & 2) !== 0,

@@ -48,7 +48,7 @@ const comparators = {
   VERSION: (a: Version, b: Version) => a.version - b.version,
   CREATE: (a: Version, b: Version) => a.create - b.create,
   MOD: (a: Version, b: Version) => a.main - b.main,
-  VALUE: (a: Version, b: Version) => a.value.compare(b.value),
+  VALUE: (a: Version, b: Version) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0),
 } as const;
 
 function sort(versions: Version[], operation: RangeOperation): void {

@@ -121,7 +121,7 @@ function writeVersion(writer: BinaryWriter, version: Version): void {
   writer.uvarint(version.sub);
   writer.uvarint(version.create);
   writer.uvarint(version.version);
-  writer.bytes(version.value);
+  writer.latin1(version.value);
   if (version.lease !== 0n) writer.i64(version.lease);
 }
 
@@ -133,7 +133,7 @@ function readVersion(reader: BinaryReader, key: string): Version {
     sub: reader.uvarint(),
     create: reader.uvarint(),
     version: reader.uvarint(),
-    value: reader.bytes(),
+    value: reader.latin1(),
     lease: (flags & 1) === 0 ? 0n : reader.i64(),
   };
 }

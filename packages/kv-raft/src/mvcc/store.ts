@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import sortedBtree from 'sorted-btree';
 import type { LeaseStore } from '../lease/lease-store.ts';
 import { History } from './history.ts';
@@ -23,7 +22,6 @@ export const VERSION_OVERHEAD_BYTES = 200;
 /** How many changes one step of a physical compaction works through: well under a millisecond. */
 const COMPACTION_STEP_CHANGES = 1000;
 
-const noValue = Buffer.alloc(0);
 const compareKeys = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
@@ -128,13 +126,14 @@ export class MvccStore {
     if (lease !== 0n && !this.leases.has(lease)) return refuse('leaseNotFound');
     const main = this.#revision + 1;
     this.#append(record, {
-      key,
+      // One string for all versions of a key.
+      key: record?.key ?? key,
       main,
       sub: this.#changes.length,
       create: previous?.create ?? main,
       version: (previous?.version ?? 0) + 1,
       lease,
-      value: operation.ignoreValue && previous !== undefined ? previous.value : operation.value,
+      value: operation.ignoreValue && previous !== undefined ? previous.value : operation.value.toString('latin1'),
     });
     this.leases.move(key, previous?.lease ?? 0n, lease);
     return { type: 'put', revision: main, previous: operation.prevKv ? previous : undefined };
@@ -241,7 +240,7 @@ export class MvccStore {
       create: 0,
       version: 0,
       lease: 0n,
-      value: noValue,
+      value: '',
     });
     this.leases.move(version.key, version.lease, 0n);
   }

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import {
   refuse,
   type Comparison,
@@ -59,7 +60,7 @@ function holdsFor(comparison: Comparison, version: Version): boolean {
     case 'MOD':
       return resultHolds(comparison, version.main - comparison.operand);
     case 'VALUE':
-      return resultHolds(comparison, version.value.compare(comparison.operand));
+      return resultHolds(comparison, compareBytes(version.value, comparison.operand));
     case 'LEASE':
       return resultHolds(
         comparison,
@@ -68,6 +69,12 @@ function holdsFor(comparison: Comparison, version: Version): boolean {
     default:
       return comparison satisfies never;
   }
+}
+
+/** Compares bytes that are a latin-1 string with others. */
+function compareBytes(text: string, bytes: Buffer): number {
+  const other = bytes.toString('latin1');
+  return text < other ? -1 : text > other ? 1 : 0;
 }
 
 function resultHolds(comparison: Comparison, difference: number): boolean {

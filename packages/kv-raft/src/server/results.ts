@@ -16,7 +16,7 @@ const noValue = Buffer.alloc(0);
 export function keyValue(version: Version, keysOnly = false): KeyValue {
   return {
     key: Buffer.from(version.key, 'latin1'),
-    value: keysOnly ? noValue : version.value,
+    value: keysOnly ? noValue : Buffer.from(version.value, 'latin1'),
     createRevision: version.create,
     modRevision: version.main,
     version: version.version,

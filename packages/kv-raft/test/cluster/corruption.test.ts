@@ -40,7 +40,7 @@ async function tamper(dataDir: string): Promise<void> {
   const { store, header: kv } = await readSnapshot(chunks);
   const version = store.get('kept', kv.revision);
   if (version === undefined) throw new Error('no such key');
-  store.restoreRecord('kept', [{ ...version, value: bytes('bad') }]);
+  store.restoreRecord('kept', [{ ...version, value: 'bad' }]);
   await snapshots.save(header, writeSnapshot(store, kv, store.pin()));
 }
 
