@@ -3,12 +3,15 @@ import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
 import type { ApiserverFlags } from './flags.ts';
+import { parseEncryptionConfig, type Encryption } from './storage/encryption/encryption-config.ts';
 import type { TlsOptions } from './server/http-server.ts';
 
 export interface ApiserverConfig {
   readonly etcdServers: readonly string[];
   readonly etcdTls: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
   readonly etcdPrefix: string;
+  /** Of values in the store. */
+  readonly encryption: Encryption | undefined;
   readonly compactionIntervalMs: number;
   readonly eventTtlMs: number;
   readonly bindAddress: string;
@@ -73,10 +76,13 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       key: flags['kubelet-client-key'],
     }),
   );
+  const etcdPrefix = `/${flags['etcd-prefix'].replaceAll(/^\/+|\/+$/gu, '')}`;
+  const encryption = await readOptional('encryption-provider-config', flags['encryption-provider-config']);
   return {
     etcdServers: flags['etcd-servers'],
     etcdTls: Object.keys(etcd).length === 0 ? undefined : etcd,
-    etcdPrefix: `/${flags['etcd-prefix'].replaceAll(/^\/+|\/+$/gu, '')}`,
+    etcdPrefix,
+    encryption: encryption === undefined ? undefined : parseEncryptionConfig(encryption, etcdPrefix),
     compactionIntervalMs: flags['etcd-compaction-interval'],
     eventTtlMs: flags['event-ttl'],
     bindAddress: flags['bind-address'],

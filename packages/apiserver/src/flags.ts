@@ -18,6 +18,10 @@ export const apiserverFlags = {
     default: 300_000,
     description: "How often the store's history is compacted; 0: never.",
   },
+  'encryption-provider-config': {
+    type: 'string',
+    description: 'File that says how values are encrypted in the store: aescbc, aesgcm, secretbox, identity.',
+  },
   'event-ttl': { type: 'duration', default: 3_600_000, description: 'How long events are kept.' },
   'bind-address': { type: 'string', default: '0.0.0.0', description: 'Address to listen on.' },
   'secure-port': {

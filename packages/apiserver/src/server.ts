@@ -79,7 +79,7 @@ export class ApiServer implements Component {
     this.#options = options;
     const { config, logger, clock, random } = options;
     this.#client = new EtcdClient({ endpoints: config.etcdServers, tls: config.etcdTls });
-    const store = new ObjectStore(this.#client);
+    const store = new ObjectStore(this.#client, config.encryption);
     this.#allocation = createServiceAllocation({
       store,
       clusterIpRange: config.serviceClusterIpRange,

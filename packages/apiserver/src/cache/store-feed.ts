@@ -17,7 +17,7 @@ const WAIT_MS = 3000;
 
 export interface StoreFeedOptions {
   readonly client: Pick<EtcdClient, 'watch'>;
-  readonly store: Pick<ObjectStore, 'range'>;
+  readonly store: Pick<ObjectStore, 'range'> & Partial<Pick<ObjectStore, 'open'>>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `--etcd-prefix`; default /registry. */
@@ -210,8 +210,15 @@ export class StoreFeed {
       // A response without events is the answer to `created`, whose revision says nothing, or a notification of progress.
       if (events.length === 0) {
         if (!response.created && response.watchId !== -1) this.#advance(response.header.revision);
-      } else this.apply(events);
+      } else this.apply(events.map((event) => this.#opened(event)));
     }
+  }
+
+  #opened(event: WatchEvent): WatchEvent {
+    const { kv } = event;
+    if (event.type === 'DELETE') return event;
+    const value = this.#options.store.open?.(kv.key.toString(), kv.value) ?? kv.value;
+    return value === kv.value ? event : { ...event, kv: { ...kv, value } };
   }
 
   /** Applies changes in the order of their revisions; the last one's revision is reached with it. */

@@ -208,7 +208,7 @@ export class GenericRegistry {
     step: UpdateStep,
   ): Promise<(WrittenObject & { readonly removed: boolean }) | { readonly current: StoredValue | undefined }> {
     const { object, transition, remove = false } = await step(old, stored);
-    if (!remove && equalJson(old, object)) {
+    if (!remove && equalJson(old, object) && !(await this.store.isStale(key))) {
       await transition?.rollback();
       return { object, bytes: spliceRevision(encodeObject(object), stored.modRevision), removed: false };
     }

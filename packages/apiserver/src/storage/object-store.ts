@@ -3,6 +3,7 @@
  * read the key. No write is sent twice: one whose answer was lost rejects, and the caller's client decides.
  */
 import type { CallOptions, CompareTarget, EtcdClient, KeyValue, RequestOp, TxnResponse } from '@naru/etcd';
+import type { Encryption } from './encryption/encryption-config.ts';
 
 export interface StoredValue {
   readonly value: Buffer;
@@ -28,16 +29,35 @@ const revisionProbe = Buffer.from('/registry/.revision');
 
 export class ObjectStore {
   readonly #client: EtcdClient;
+  readonly #encryption: Encryption | undefined;
   #revisionRead: Promise<number> | undefined;
   #nextRevisionRead: Promise<number> | undefined;
 
-  constructor(client: EtcdClient) {
+  constructor(client: EtcdClient, encryption?: Encryption) {
     this.#client = client;
+    this.#encryption = encryption;
   }
 
   async get(key: string, options: CallOptions = {}): Promise<StoredValue | undefined> {
     const { kvs } = await this.#client.range({ key: Buffer.from(key) }, options);
-    return kvs[0];
+    return this.#opened(key, kvs[0]);
+  }
+
+  /** The value that stored bytes are: decrypted, where they are encrypted. @throws StatusError InternalError. */
+  open(key: string, stored: Buffer): Buffer {
+    return this.#encryption?.open(key, stored) ?? stored;
+  }
+
+  #opened(key: string, stored: StoredValue | undefined): StoredValue | undefined {
+    if (stored === undefined || this.#encryption === undefined) return stored;
+    return { value: this.open(key, stored.value), modRevision: stored.modRevision };
+  }
+
+  /** Whether the value is to be written though nothing in it changes: it is encrypted otherwise than it should be. */
+  async isStale(key: string): Promise<boolean> {
+    if (this.#encryption === undefined) return false;
+    const { kvs } = await this.#client.range({ key: Buffer.from(key) });
+    return kvs[0] !== undefined && this.#encryption.isStale(key, kvs[0].value);
   }
 
   /** Puts the key if it is not there. */
@@ -56,7 +76,12 @@ export class ObjectStore {
     value: Buffer,
     options: { readonly lease?: bigint | undefined } = {},
   ): Promise<WriteResult> {
-    const put = { key: Buffer.from(key), value, ...(options.lease === undefined ? {} : { lease: options.lease }) };
+    const sealed = this.#encryption?.seal(key, value) ?? value;
+    const put = {
+      key: Buffer.from(key),
+      value: sealed,
+      ...(options.lease === undefined ? {} : { lease: options.lease }),
+    };
     return await this.#write(key, expectedRevision, { requestPut: put });
   }
 
@@ -74,7 +99,7 @@ export class ObjectStore {
       failure: [{ requestRange: { key: bytes } }],
     });
     if (response.succeeded) return { succeeded: true, revision: response.header.revision };
-    return { succeeded: false, current: rangedValue(response) };
+    return { succeeded: false, current: this.#opened(key, rangedValue(response)) };
   }
 
   /** A page of [start, end) at `revision` (0: the newest). @throws EtcdError `compacted`. */
@@ -89,7 +114,10 @@ export class ObjectStore {
       { signal },
     );
     return {
-      items: response.kvs.map(({ key, value, modRevision }) => ({ key: key.toString(), value, modRevision })),
+      items: response.kvs.map(({ key, value, modRevision }) => {
+        const name = key.toString();
+        return { key: name, value: this.open(name, value), modRevision };
+      }),
       more: response.more,
       count: response.count,
       revision: response.header.revision,
