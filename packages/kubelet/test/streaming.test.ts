@@ -16,9 +16,10 @@ import { LoopbackNetwork } from '../src/runtime/process/loopback-network.ts';
 import { ProcessRuntime } from '../src/runtime/process/process-runtime.ts';
 import { portForwardTunnel, servePortForward } from '../src/server/port-forward.ts';
 import { selfSignedCertificate } from '../src/server/serving-certificate.ts';
-import { SpdyHeaders, spdyDictionary } from '../src/server/spdy-headers.ts';
+import { spdyDictionary } from '../src/server/spdy-headers.ts';
 import { StreamTargets } from '../src/server/stream-targets.ts';
 import { serveStreams } from '../src/server/streaming.ts';
+import { SpdyClient, SpdyFrames } from './support/spdy-client.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubelet-streaming-'));
 const network = new LoopbackNetwork({ folder: join(folder, 'network') });
@@ -52,7 +53,7 @@ const sandbox = {
 };
 const sandboxId = await runtime.runPodSandbox(sandbox);
 
-async function runContainer(name: string, script: string): Promise<string> {
+async function runContainer(name: string, script: string, changes: object = {}): Promise<string> {
   const id = await runtime.createContainer(
     sandboxId,
     {
@@ -66,6 +67,7 @@ async function runContainer(name: string, script: string): Promise<string> {
       labels: { 'io.kubernetes.pod.uid': 'uid' },
       annotations: {},
       logPath: `${name}/0.log`,
+      ...changes,
     },
     sandbox,
   );
@@ -231,6 +233,92 @@ await t.test('attach: what is written from now on, by stream, until the end', as
   t.match(statusOf(client), { status: 'Success' });
 });
 
+await t.test('attach: input, prompts without a line end, and its end when the client goes', async (t) => {
+  await runContainer('reader', 'while printf "> "; read -r line; do echo "got $line"; done; echo over', {
+    stdin: true,
+    stdinOnce: true,
+  });
+  const client = await open('/attach/default/pod/reader?output=1&error=1&input=1');
+  const say = (line: string): void => client.socket.send(Buffer.concat([Buffer.of(0), Buffer.from(line)]));
+  say('one\n');
+  await eventually(() => {
+    if (!client.text(1).endsWith('got one\n> ')) throw new Error(JSON.stringify(client.text(1)));
+  });
+  say('two\n');
+  client.socket.send(Buffer.of(255, 0));
+  await client.closed;
+  t.match(client.text(1), /got two\n> over\n$/u);
+  t.match(statusOf(client), { status: 'Success' });
+});
+
+await t.test('attach: a container that may be attached to again keeps its input', async (t) => {
+  await runContainer('patient', 'while read -r line; do echo "got $line"; done', { stdin: true });
+  for (const word of ['one', 'two']) {
+    const client = await open('/attach/default/pod/patient?output=1&input=1');
+    client.socket.send(Buffer.concat([Buffer.of(0), Buffer.from(`${word}\n`)]));
+    await eventually(() => {
+      if (!client.text(1).includes(`got ${word}\n`)) throw new Error(JSON.stringify(client.text(1)));
+    });
+    client.socket.send(Buffer.of(255, 0));
+    client.socket.close();
+    await client.closed;
+  }
+  t.pass();
+});
+
+await t.test('attach: a container with a terminal', async (t) => {
+  await runContainer('terminal', 'exec sh', { stdin: true, tty: true });
+  const client = await open('/attach/default/pod/terminal?output=1&input=1&tty=1');
+  client.socket.send(Buffer.concat([Buffer.of(4), Buffer.from('{"Width":99,"Height":33}')]));
+  const say = (line: string): void => client.socket.send(Buffer.concat([Buffer.of(0), Buffer.from(line)]));
+  await eventually(() => {
+    say('stty size\n');
+    if (!client.text(1).includes('33 99')) throw new Error(`no size yet: ${client.text(1)}`);
+  });
+  say('exit\n');
+  await client.closed;
+  t.match(statusOf(client), { status: 'Success' });
+});
+
+await t.test('SPDY itself: exec, with input, output, errors and the exit code', async (t) => {
+  const path = execPath(['sh', '-c', 'cat; echo err >&2; exit 5'], 'input=1&output=1&error=1');
+  const client = await SpdyClient.open(port, path, ['v5.channel.k8s.io', 'v4.channel.k8s.io']);
+  t.equal(client.protocol, 'v4.channel.k8s.io');
+  for (const [i, streamType] of ['error', 'stdin', 'stdout', 'stderr'].entries())
+    await client.openStream(2 * i + 1, { streamType });
+  const input = Buffer.alloc(300_000, 'naru ');
+  for (let at = 0; at < input.length; at += 30_000) client.write(3, input.subarray(at, at + 30_000));
+  client.write(3, Buffer.alloc(0), true);
+  await client.closed;
+  t.ok(client.frames.stream(5).bytes.equals(input));
+  t.equal(client.frames.stream(7).bytes.toString(), 'err\n');
+  t.match(JSON.parse(client.frames.stream(1).bytes.toString()), {
+    reason: 'NonZeroExitCode',
+    details: { causes: [{ message: '5' }] },
+  });
+});
+
+await t.test('port-forward on channels: bytes of a port, and why there are none', async (t) => {
+  const { ip = '' } = (await runtime.listPodSandbox())[0] ?? {};
+  const server = createServer((socket) => socket.pipe(socket));
+  server.listen(0, ip);
+  await once(server, 'listening');
+  const { port: podPort } = server.address() as AddressInfo;
+  const client = await open(`/portForward/default/pod?port=${podPort}`, ['v4.channel.k8s.io']);
+  const portBytes = Buffer.of(podPort & 0xff, podPort >> 8).toString();
+  client.socket.send(Buffer.concat([Buffer.of(0), Buffer.from('ping')]));
+  await eventually(() => {
+    if (client.text(0) !== `${portBytes}ping`) throw new Error(JSON.stringify(client.text(0)));
+  });
+  t.equal(client.text(1), portBytes);
+  client.socket.close();
+  server.close();
+  await once(server, 'close');
+  const refused = await open(`/portForward/default/pod?port=${podPort}`, ['v4.channel.k8s.io']);
+  await refused.closed;
+  t.match(refused.text(1), /error forwarding port \d+ to pod default\/pod: connect ECONNREFUSED/u);
+});
+
 await t.test('SPDY: the dictionary is that of draft 3', (t) => {
   const dictionary = spdyDictionary();
   // Zlib knows a dictionary by its Adler-32; clients' streams name this one.
@@ -257,39 +345,19 @@ await t.test('port-forward: connections, in pieces of any size, and what cannot 
   const [answer, upgraded] = (await once(handshake, 'upgrade')) as [IncomingMessage, Socket];
   t.equal(answer.headers['sec-websocket-protocol'], portForwardTunnel);
   upgraded.destroy();
-  const received: Buffer[] = [];
+  const frames = new SpdyFrames();
   using session = servePortForward({
     address: ip,
     podName: 'default/pod',
     send(bytes) {
-      received.push(bytes);
+      frames.receive(bytes);
       return undefined;
     },
   });
-  const headers = new SpdyHeaders();
-  const synStream = async (id: number, streamType: string, toPort: number, requestID: string): Promise<Buffer> => {
-    const block = await headers.encode(new Map(Object.entries({ streamType, port: String(toPort), requestID })));
-    const head = Buffer.from([0x80, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, id, 0, 0, 0, 0, 0, 0]);
-    head.writeUIntBE(10 + block.length, 5, 3);
-    return Buffer.concat([head, block]);
-  };
-  const data = (id: number, flags: number, payload: Buffer): Buffer => {
-    const head = Buffer.from([0, 0, 0, id, flags, 0, 0, 0]);
-    head.writeUIntBE(payload.length, 5, 3);
-    return Buffer.concat([head, payload]);
-  };
-  /** What came in data frames of a stream, and whether it ended. */
-  const stream = (id: number): { bytes: Buffer; ended: boolean } => {
-    const all = Buffer.concat(received);
-    const parts: Buffer[] = [];
-    let ended = false;
-    for (let at = 0; at + 8 <= all.length; at += 8 + all.readUIntBE(at + 5, 3)) {
-      if (all.readUInt32BE(at) !== id) continue;
-      parts.push(all.subarray(at + 8, at + 8 + all.readUIntBE(at + 5, 3)));
-      ended ||= all[at + 4] === 1;
-    }
-    return { bytes: Buffer.concat(parts), ended };
-  };
+  const synStream = async (id: number, streamType: string, toPort: number, requestID: string): Promise<Buffer> =>
+    await frames.synStream(id, { streamType, port: String(toPort), requestID });
+  const data = (id: number, flags: number, payload: Buffer): Buffer => frames.data(id, payload, flags === 1);
+  const stream = (id: number): ReturnType<SpdyFrames['stream']> => frames.stream(id);
   const ended = async (...ids: readonly number[]): Promise<void> =>
     await eventually(() => {
       for (const id of ids) if (!stream(id).ended) throw new Error(`stream ${id} is open`);
@@ -328,7 +396,10 @@ await t.test('refusals come instead of the upgrade', async (t) => {
     ['/exec/default/pod/main?output=1', webSocketHeaders, 400, /at least one command/u],
     [execPath(['true'], 'x=1'), webSocketHeaders, 400, /at least 1 of stdin, stdout, stderr/u],
     [execPath(['true']), {}, 400, /Upgrade request required/u],
-    [execPath(['true']), { connection: 'Upgrade', upgrade: 'SPDY/3.1' }, 400, /only WebSocket/u],
+    [execPath(['true']), { connection: 'Upgrade', upgrade: 'SPDY/3.1' }, 403, /unable to negotiate protocol/u],
+    [execPath(['true']), { connection: 'Upgrade', upgrade: 'h2c' }, 400, /h2c is not spoken here/u],
+    ['/portForward/default/pod', webSocketHeaders, 400, /query parameter "port" is required/u],
+    ['/portForward/default/pod?port=x', webSocketHeaders, 400, /"x" is not a port/u],
   ];
   for (const [path, headers, status, text] of cases) {
     const answer = await refusal(path, headers);

@@ -153,7 +153,11 @@ function streamPath(
 ): string {
   const { subresource, query } = stream;
   const { namespace = '', name = '' } = pod.metadata;
-  if (subresource === 'portforward') return `portForward/${namespace}/${name}`;
+  if (subresource === 'portforward') {
+    const ports = query.getAll('ports').flatMap((each) => each.split(','));
+    const asked = new URLSearchParams(ports.map((each): [string, string] => ['port', each]));
+    return `portForward/${namespace}/${name}${ports.length === 0 ? '' : `?${asked.toString()}`}`;
+  }
   const container = containerOf(pod, query.get('container') ?? '');
   const parameters = new URLSearchParams();
   if (booleanOf(query, 'stdin') === true) parameters.set('input', '1');

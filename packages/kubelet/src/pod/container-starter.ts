@@ -124,6 +124,8 @@ export class ContainerStarter {
           : { [annotations.preStopHandler]: JSON.stringify(lifecycle.preStop) }),
       },
       logPath: `${container.name}/${start.attempt}.log`,
+      ...(container.stdin === true ? { stdin: true, stdinOnce: container.stdinOnce === true } : {}),
+      ...(container.tty === true ? { tty: true } : {}),
       ...(lifecycle?.stopSignal === undefined ? {} : { stopSignal: lifecycle.stopSignal }),
     };
   }

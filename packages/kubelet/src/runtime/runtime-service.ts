@@ -79,6 +79,11 @@ export interface ContainerConfig {
   readonly labels: StringMap;
   readonly annotations: StringMap;
   readonly logPath: string;
+  /** Its input can be attached to. */
+  readonly stdin?: boolean;
+  /** The first one who detaches ends the input. */
+  readonly stdinOnce?: boolean;
+  readonly tty?: boolean;
   /** SIGTERM when undefined. */
   readonly stopSignal?: string;
 }
@@ -135,6 +140,16 @@ export interface ExecProcess {
   kill(): void;
 }
 
+/** A running container's own streams. */
+export interface Attachment {
+  /** Undefined: the container has no input, or does not read it any more. To end it is to detach. */
+  readonly stdin: Writable | undefined;
+  /** What it writes from now on, until it ends. */
+  output(stream: 'stdout' | 'stderr', signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Without a terminal it does nothing. */
+  resize(size: TerminalSize): void;
+}
+
 export type ContainerEventType =
   'CONTAINER_CREATED_EVENT' | 'CONTAINER_STARTED_EVENT' | 'CONTAINER_STOPPED_EVENT' | 'CONTAINER_DELETED_EVENT';
 
@@ -176,6 +191,8 @@ export interface RuntimeService extends AsyncDisposable {
   ): Promise<ExecSyncResponse>;
   /** CRI's Exec, with the streams themselves instead of a URL to them. */
   exec(containerId: string, command: readonly string[], options: { readonly tty: boolean }): Promise<ExecProcess>;
+  /** CRI's Attach, with the streams themselves; a runtime without it is attached to by its logs. */
+  attach?(containerId: string, options: { readonly stdin: boolean }): Promise<Attachment>;
   /** After the log file has been renamed: go on in a new one. */
   reopenContainerLog(containerId: string): Promise<void>;
   /** CRI's GetContainerEvents. The listener must not throw. Returns how to stop. */

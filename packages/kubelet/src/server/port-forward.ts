@@ -5,11 +5,17 @@ import { SpdySession, type SpdyStream } from './spdy-session.ts';
 /** Subprotocol of the WebSocket that carries SPDY. */
 export const portForwardTunnel = 'SPDY/3.1+portforward.k8s.io';
 
-export interface PortForwardOptions {
+/** The protocol over SPDY itself (`X-Stream-Protocol-Version`). */
+export const portForwardProtocol = 'portforward.k8s.io';
+
+export interface PortForwardTarget {
   /** Where the pod listens. */
   readonly address: string;
   /** Namespace and name, for messages. */
   readonly podName: string;
+}
+
+export interface PortForwardOptions extends PortForwardTarget {
   readonly send: (bytes: Buffer) => Promise<void> | undefined;
 }
 
@@ -18,25 +24,27 @@ export interface PortForwardOptions {
  * `data` for its bytes and `error` for why it could not be forwarded.
  */
 export function servePortForward(options: PortForwardOptions): SpdySession {
-  const waiting = new Map<string, SpdyStream>();
-  return new SpdySession({
-    send: options.send,
-    onStream(stream) {
-      const requestId = stream.headers.get('requestid') ?? String(stream.id);
-      const other = waiting.get(requestId);
-      if (other === undefined) {
-        waiting.set(requestId, stream);
-        stream.onReset = () => waiting.delete(requestId);
-        return;
-      }
-      waiting.delete(requestId);
-      const [data, error] = stream.headers.get('streamtype') === 'data' ? [stream, other] : [other, stream];
-      forward(data, error, options);
-    },
-  });
+  return new SpdySession({ send: options.send, onStream: startForwarding(options) });
 }
 
-function forward(data: SpdyStream, error: SpdyStream, options: PortForwardOptions): void {
+/** What to do with each stream that the client opens. */
+export function startForwarding(target: PortForwardTarget): (stream: SpdyStream) => void {
+  const waiting = new Map<string, SpdyStream>();
+  return (stream) => {
+    const requestId = stream.headers.get('requestid') ?? String(stream.id);
+    const other = waiting.get(requestId);
+    if (other === undefined) {
+      waiting.set(requestId, stream);
+      stream.onReset = () => waiting.delete(requestId);
+      return;
+    }
+    waiting.delete(requestId);
+    const [data, error] = stream.headers.get('streamtype') === 'data' ? [stream, other] : [other, stream];
+    forward(data, error, target);
+  };
+}
+
+function forward(data: SpdyStream, error: SpdyStream, options: PortForwardTarget): void {
   const port = Number(data.headers.get('port'));
   const close = (): void => {
     data.end();

@@ -21,8 +21,23 @@ export interface RemoteCommandStreams {
   readonly tty: boolean;
 }
 
-/** One exec or attach: channels of a WebSocket, until the program ends or the client goes. */
-export class ChannelConnection {
+/** One exec or attach, whatever the client speaks, until the program ends or the client goes. */
+export interface RemoteCommandConnection {
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+  /** Tells the client that all is set up, and takes its input from here on; undefined drops it. */
+  open(input: RemoteCommandInput | undefined, streams: RemoteCommandStreams): void;
+  /** Sends a stream to its end, no faster than the client takes it. */
+  send(channel: 'stdout' | 'stderr', source: AsyncIterable<Buffer>): Promise<void>;
+  /** The last word: how it ended. */
+  finish(status: Status): void;
+}
+
+/** What a client's input goes to. */
+export type RemoteCommandInput = Pick<ExecProcess, 'stdin' | 'resize'>;
+
+/** The channels of a WebSocket. */
+export class ChannelConnection implements RemoteCommandConnection {
   readonly #socket: WebSocket;
   readonly #gone = new AbortController();
   #stdin: Writable | undefined;
@@ -42,13 +57,11 @@ export class ChannelConnection {
     socket.pause();
   }
 
-  /** Aborts when the client is gone. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
 
-  /** Tells the client that all is set up, and takes its input from here on; undefined drops it. */
-  open(input: Pick<ExecProcess, 'stdin' | 'resize'> | undefined, streams: RemoteCommandStreams): void {
+  open(input: RemoteCommandInput | undefined, streams: RemoteCommandStreams): void {
     this.#stdin = streams.stdin ? input?.stdin : undefined;
     if (!streams.stdin) input?.stdin.end();
     this.#onResize = (size) => input?.resize(size);
@@ -58,7 +71,6 @@ export class ChannelConnection {
     this.#socket.send(Buffer.of(first));
   }
 
-  /** Sends a stream to its end, no faster than the client takes it. */
   async send(channel: 'stdout' | 'stderr', source: AsyncIterable<Buffer>): Promise<void> {
     const head = Buffer.of(channels[channel]);
     for await (const chunk of source) {
@@ -70,7 +82,6 @@ export class ChannelConnection {
     }
   }
 
-  /** The last word: how it ended. */
   finish(status: Status): void {
     if (this.signal.aborted) return;
     // The client's own close has to be read.
@@ -107,13 +118,19 @@ export class ChannelConnection {
   }
 
   #resize(payload: Buffer): void {
-    try {
-      const { Width, Height } = JSON.parse(payload.toString()) as { Width?: unknown; Height?: unknown };
-      const isSize = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 0;
-      if (isSize(Width) && isSize(Height)) this.#onResize?.({ width: Width, height: Height });
-    } catch {
-      // No size: nothing to do.
-    }
+    const size = parseSize(payload);
+    if (size !== undefined) this.#onResize?.(size);
+  }
+}
+
+/** A terminal's size as clients send it; undefined: it is none. */
+export function parseSize(payload: Buffer): TerminalSize | undefined {
+  try {
+    const { Width, Height } = JSON.parse(payload.toString()) as { Width?: unknown; Height?: unknown };
+    const isSize = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 0;
+    return isSize(Width) && isSize(Height) ? { width: Width, height: Height } : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@ import { readLog } from '../log/log-reader.ts';
 import type { LogStream } from '../log/cri-log.ts';
 import { newestContainer, readySandbox } from '../plan/runtime-pod.ts';
 import { runtimePod } from '../pod/pod-context.ts';
-import type { ExecProcess, RuntimeService } from '../runtime/runtime-service.ts';
+import type { Attachment, ExecProcess, RuntimeService } from '../runtime/runtime-service.ts';
 
 /** How often a log that the container has not begun is looked for. */
 const LOG_WAIT_MS = 100;
@@ -66,8 +66,20 @@ export class StreamTargets {
     return await this.#options.runtime.exec(id, command, options);
   }
 
-  /** What a container writes from now on, until it ends. */
-  async *output(id: string, stream: LogStream, signal: AbortSignal): AsyncGenerator<Buffer> {
+  /** The streams of a container that runs. Rejects with a RuntimeError. */
+  async attach(id: string, options: { readonly stdin: boolean }): Promise<Attachment> {
+    const { runtime } = this.#options;
+    return (
+      (await runtime.attach?.(id, options)) ?? {
+        stdin: undefined,
+        output: (stream, signal) => this.#logged(id, stream, signal),
+        resize: () => undefined,
+      }
+    );
+  }
+
+  /** What a container writes from now on, until it ends, by its log. */
+  async *#logged(id: string, stream: LogStream, signal: AbortSignal): AsyncGenerator<Buffer> {
     const { runtime } = this.#options;
     const isRunning = async (): Promise<boolean> => {
       const status = await runtime.containerStatus(id).catch(() => undefined);

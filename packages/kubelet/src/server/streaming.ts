@@ -3,9 +3,11 @@ import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { portsOf, serveChannelPortForward } from './channel-port-forward.ts';
 import { ChannelConnection, channelProtocols, exitStatus, failureStatus } from './remote-command.ts';
-import type { RemoteCommandStreams } from './remote-command.ts';
-import { portForwardTunnel, servePortForward } from './port-forward.ts';
+import type { RemoteCommandConnection, RemoteCommandStreams } from './remote-command.ts';
+import { portForwardProtocol, portForwardTunnel, servePortForward, startForwarding } from './port-forward.ts';
+import { openSpdySession, SpdyConnection, spdyCommandProtocol } from './spdy-remote-command.ts';
 import { StreamRefusal, type StreamTargets } from './stream-targets.ts';
 
 /** Streams at a time; more are refused. */
@@ -109,7 +111,7 @@ class Streaming {
     const streams = streamsOf(query);
     const { targets } = this.#options;
     const id = await targets.container(request.params);
-    const connection = await this.#channels(request, reply);
+    const connection = await this.#channels(request, reply, streams);
     try {
       const process = await targets.exec(id, command, { tty: streams.tty });
       if (connection.signal.aborted) process.kill();
@@ -130,11 +132,15 @@ class Streaming {
     const streams = streamsOf(queryOf(request));
     const { targets } = this.#options;
     const id = await targets.container(request.params);
-    const connection = await this.#channels(request, reply);
+    const connection = await this.#channels(request, reply, streams);
     try {
-      connection.open(undefined, streams);
+      const attachment = await targets.attach(id, streams);
+      const { stdin } = attachment;
+      connection.open(stdin === undefined ? undefined : { stdin, resize: (size) => attachment.resize(size) }, streams);
+      if (connection.signal.aborted) stdin?.destroy();
+      connection.signal.addEventListener('abort', () => stdin?.destroy(), { once: true });
       const send = async (name: 'stdout' | 'stderr'): Promise<void> => {
-        if (streams[name]) await connection.send(name, targets.output(id, name, connection.signal));
+        if (streams[name]) await connection.send(name, attachment.output(name, connection.signal));
       };
       await Promise.all([send('stdout'), send('stderr')]);
       connection.finish(exitStatus(0));
@@ -153,57 +159,106 @@ class Streaming {
       this.#tunnels.add(raw);
       raw.headers = headers;
     }
-    const socket = await this.#upgrade(request, reply, portForwardTunnel);
+    const target = { address, podName: `${namespace}/${pod}` };
+    if (isSpdy(raw)) {
+      const { socket, head } = this.#upgradeToSpdy(request, reply, portForwardProtocol);
+      openSpdySession(socket, { head, stop: this.#options.stop, onStream: startForwarding(target) });
+      return;
+    }
+    const isTunnel = this.#tunnels.has(raw);
+    const ports = isTunnel ? [] : portsOf(queryOf(request));
+    if (typeof ports === 'string') throw new StreamRefusal(400, ports);
+    const socket = await this.#upgrade(request, reply);
     const { stop } = this.#options;
-    const session = servePortForward({
-      address,
-      podName: `${namespace}/${pod}`,
-      send(bytes) {
-        const sent = new Promise<void>((resolve) => socket.send(bytes, { binary: true }, () => resolve()));
-        return socket.bufferedAmount > UNSENT_BYTES_MAX ? sent : undefined;
-      },
-    });
     const leave = (): void => socket.terminate();
     stop.addEventListener('abort', leave, { once: true });
     socket.on('error', leave);
-    socket.once('close', () => {
-      stop.removeEventListener('abort', leave);
-      session[Symbol.dispose]();
-    });
-    let received = Promise.resolve();
-    socket.on('message', (data) => {
-      // One message at a time: the rest waits at the client.
-      socket.pause();
-      received = received.then(async () => await session.receive(data as Buffer)).then(() => socket.resume(), leave);
-    });
+    socket.once('close', () => stop.removeEventListener('abort', leave));
+    if (isTunnel) tunnel(socket, target);
+    else serveChannelPortForward(socket, { ...target, ports });
   }
 
-  async #channels(request: FastifyRequest, reply: FastifyReply): Promise<ChannelConnection> {
-    const socket = await this.#upgrade(request, reply, 'v5.channel.k8s.io');
-    return new ChannelConnection(socket, this.#options.stop);
+  async #channels(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    streams: RemoteCommandStreams,
+  ): Promise<RemoteCommandConnection> {
+    const { stop } = this.#options;
+    if (!isSpdy(request.raw)) return new ChannelConnection(await this.#upgrade(request, reply), stop);
+    const { socket, head } = this.#upgradeToSpdy(request, reply, spdyCommandProtocol);
+    return await SpdyConnection.accept(socket, streams, { head, stop });
   }
 
   /** Makes the request a WebSocket. Rejects with a StreamRefusal. */
-  async #upgrade(request: FastifyRequest, reply: FastifyReply, protocol: string): Promise<WebSocket> {
+  async #upgrade(request: FastifyRequest, reply: FastifyReply): Promise<WebSocket> {
     const { raw } = request;
-    const upgrade = this.#upgrades.get(raw);
-    if (upgrade === undefined) throw new StreamRefusal(400, 'Upgrade request required');
+    if (raw.headers.upgrade === undefined) throw new StreamRefusal(400, 'Upgrade request required');
     if (raw.method !== 'GET' || raw.headers.upgrade?.toLowerCase() !== 'websocket')
-      throw new StreamRefusal(
-        400,
-        `unable to upgrade connection: ${raw.headers.upgrade ?? ''} is not spoken here, only WebSocket with ${protocol} (kubectl 1.31 and later)`,
-      );
-    if (this.#open >= STREAMS_MAX)
-      throw new StreamRefusal(429, `unable to upgrade connection: ${STREAMS_MAX} streams are open already`);
-    const { socket, head } = upgrade;
-    this.#open++;
-    socket.once('close', () => this.#open--);
-    void reply.hijack();
-    reply.raw.detachSocket(socket as Socket);
+      throw new StreamRefusal(400, `unable to upgrade connection: ${raw.headers.upgrade ?? ''} is not spoken here`);
+    const { socket, head } = this.#takeSocket(request, reply);
     return await new Promise<WebSocket>((resolve) => {
       this.#webSockets.handleUpgrade(raw, socket, head, resolve);
     });
   }
+
+  /** Makes the request SPDY/3.1. @throws StreamRefusal. */
+  #upgradeToSpdy(request: FastifyRequest, reply: FastifyReply, protocol: string): Upgrade {
+    const offered = String(request.raw.headers['x-stream-protocol-version'] ?? '').split(',');
+    if (!offered.some((each) => each.trim() === protocol))
+      throw new StreamRefusal(
+        403,
+        `unable to upgrade: unable to negotiate protocol: client supports ${offered.join(',')}, server supports ${protocol}`,
+      );
+    const upgrade = this.#takeSocket(request, reply);
+    const lines = [
+      'HTTP/1.1 101 Switching Protocols',
+      'Connection: Upgrade',
+      'Upgrade: SPDY/3.1',
+      `X-Stream-Protocol-Version: ${protocol}`,
+    ];
+    upgrade.socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+    return upgrade;
+  }
+
+  /** The connection is no HTTP any more. @throws StreamRefusal. */
+  #takeSocket({ raw }: FastifyRequest, reply: FastifyReply): Upgrade {
+    const upgrade = this.#upgrades.get(raw);
+    if (upgrade === undefined) throw new StreamRefusal(400, 'Upgrade request required');
+    if (this.#open >= STREAMS_MAX)
+      throw new StreamRefusal(429, `unable to upgrade connection: ${STREAMS_MAX} streams are open already`);
+    this.#open++;
+    upgrade.socket.once('close', () => this.#open--);
+    void reply.hijack();
+    reply.raw.detachSocket(upgrade.socket as Socket);
+    return upgrade;
+  }
+}
+
+function isSpdy({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'spdy/3.1';
+}
+
+/** Port-forward's SPDY inside a WebSocket. */
+function tunnel(socket: WebSocket, target: { readonly address: string; readonly podName: string }): void {
+  const session = servePortForward({
+    ...target,
+    send(bytes) {
+      const sent = new Promise<void>((resolve) => socket.send(bytes, { binary: true }, () => resolve()));
+      return socket.bufferedAmount > UNSENT_BYTES_MAX ? sent : undefined;
+    },
+  });
+  socket.once('close', () => session[Symbol.dispose]());
+  let received = Promise.resolve();
+  socket.on('message', (data) => {
+    // One message at a time: the rest waits at the client.
+    socket.pause();
+    received = received
+      .then(async () => await session.receive(data as Buffer))
+      .then(
+        () => socket.resume(),
+        () => socket.terminate(),
+      );
+  });
 }
 
 function queryOf(request: FastifyRequest): URLSearchParams {

@@ -68,12 +68,13 @@ const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''
  * The script that becomes the container's main process: it says who it is, goes to its folder and replaces itself by the
  * program with exactly its own environment. `env` reads words with `=` as variables until the program's name.
  */
-export function runScript(record: Pick<ContainerRecord, 'env' | 'cwd'>, argv: readonly string[]): string {
+export function runScript(record: Pick<ContainerRecord, 'env' | 'cwd' | 'config'>, argv: readonly string[]): string {
   const env = Object.entries(record.env).map(([key, value]) => quote(`${key}=${value}`));
   return [
     'umask 022',
     'read -r stat </proc/$$/stat',
     String.raw`printf '%s\n' "$stat" >pid`,
+    ...(record.config.tty === true ? ['tty >tty', 'stty sane 2>/dev/null'] : []),
     `cd ${quote(record.cwd)} || exit 128`,
     `exec /usr/bin/env -i ${[...env, ...argv.map(quote)].join(' ')}`,
     '',

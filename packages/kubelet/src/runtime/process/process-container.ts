@@ -14,7 +14,8 @@ import {
 import { dirname, join } from 'node:path';
 import type { Cancel, Clock, Logger } from '@naru/component';
 import { messageOf, RuntimeError } from '../../errors.ts';
-import type { ContainerEventType, ContainerStatus, Mount } from '../runtime-service.ts';
+import type { Attachment, ContainerEventType, ContainerStatus, Mount } from '../runtime-service.ts';
+import { endInput, openInput, readOutput, resizeTerminal, type AttachmentOptions } from './attachment.ts';
 import { readExit, readJson, readStarted, runScript, writeJson, type ContainerRecord } from './container-record.ts';
 import { LogPump } from './log-pump.ts';
 import { isAlive, killLeftovers, signalProcess, type ProcessIdentity } from './proc-stat.ts';
@@ -27,6 +28,8 @@ const START_TIMEOUT_MS = 10_000;
 const SETTLE_MS = 5;
 /** How long the shim may take to write the exit status after the process has gone, and to drain the output after that. */
 const EXIT_TIMEOUT_MS = 2_000;
+/** How often output is looked for where no change was noticed. */
+const ATTACH_POLL_MS = 250;
 /** What the exit status says when nobody could read it, as upstream. */
 const UNKNOWN_EXIT_CODE = 137;
 const START_FAILED_EXIT_CODE = 128;
@@ -37,6 +40,8 @@ export interface ProcessContainerOptions {
   /** PATH for the shim's own tools. */
   readonly path: string;
   readonly bootId: string;
+  /** Path of script(1), which makes terminals; containers get none without. */
+  readonly terminal?: string | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onEvent: (type: ContainerEventType) => void;
@@ -166,6 +171,24 @@ export class ProcessContainer implements Disposable {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 5 });
   }
 
+  /** See RuntimeService.attach. */
+  attach(wanted: { readonly stdin: boolean }): Attachment {
+    const { config } = this.#record;
+    const options: AttachmentOptions = {
+      folder: this.folder,
+      stdinOnce: config.stdinOnce === true,
+      changed: async () => await this.#changed(ATTACH_POLL_MS),
+      isRunning: () => this.isRunning,
+    };
+    return {
+      stdin: wanted.stdin && config.stdin === true ? openInput(options) : undefined,
+      output: (stream, signal) => readOutput(stream, signal, options),
+      resize: (size) => {
+        if (config.tty === true) resizeTerminal(this.folder, size);
+      },
+    };
+  }
+
   reopenLog(): void {
     this.check();
     this.#pump.reopen();
@@ -215,7 +238,14 @@ export class ProcessContainer implements Disposable {
 
   async #spawnShim(): Promise<void> {
     const { clock, path } = this.#options;
-    const shim = spawn('/bin/sh', [shimPath, this.folder], {
+    const { stdin, tty } = this.#record.config;
+    const argv = [
+      shimPath,
+      this.folder,
+      stdin === true ? 'stdin' : '',
+      tty === true ? (this.#options.terminal ?? '') : '',
+    ];
+    const shim = spawn('/bin/sh', argv, {
       detached: true,
       stdio: 'ignore',
       cwd: '/',
@@ -287,6 +317,7 @@ export class ProcessContainer implements Disposable {
   #killAll(): void {
     if (this.#started === undefined || this.#record.bootId !== this.#options.bootId) return;
     killLeftovers(this.#started.identity, `NARU_ROOT=${join(this.folder, 'root')}`);
+    if (this.#record.config.stdin === true) endInput(this.folder);
   }
 
   #pumpLog(): void {

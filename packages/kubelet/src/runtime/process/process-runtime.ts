@@ -6,6 +6,7 @@ import type { Clock, Logger } from '@naru/component';
 import { messageOf, RuntimeError } from '../../errors.ts';
 import {
   labels,
+  type Attachment,
   type ContainerConfig,
   type ContainerEvent,
   type ContainerStatus,
@@ -189,6 +190,12 @@ export class ProcessRuntime implements RuntimeService {
     return await startExec(file, args, { env, cwd, folder, terminal: options.tty ? this.#terminal() : undefined });
   }
 
+  async attach(containerId: string, options: { readonly stdin: boolean }): Promise<Attachment> {
+    const container = this.#container(containerId);
+    if (!container.isRunning) throw new RuntimeError('failed-precondition', 'container is not running');
+    return container.attach(options);
+  }
+
   async reopenContainerLog(containerId: string): Promise<void> {
     this.#container(containerId).reopenLog();
   }
@@ -220,10 +227,17 @@ export class ProcessRuntime implements RuntimeService {
   }
 
   #terminal(): string {
+    const found = this.#findTerminal();
+    if (found === undefined)
+      throw new RuntimeError('failed-precondition', 'a TTY needs the program "script" of util-linux on the node');
+    return found;
+  }
+
+  #findTerminal(): string | undefined {
     try {
       return resolveProgram('script', { root: '/', cwd: '/', path: this.#options.path });
     } catch {
-      throw new RuntimeError('failed-precondition', 'a TTY needs the program "script" of util-linux on the node');
+      return undefined;
     }
   }
 
@@ -238,6 +252,7 @@ export class ProcessRuntime implements RuntimeService {
       clock,
       logger,
       bootId: this.#bootId,
+      terminal: this.#findTerminal(),
       onEvent: (type: ContainerEvent['type']) =>
         this.#emit({ containerId: id, type, podUid: podUid ?? this.#containers.get(id)?.record.podUid ?? '' }),
     };
