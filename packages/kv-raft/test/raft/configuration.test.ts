@@ -331,6 +331,22 @@ await t.test('configuration', async (t) => {
     t.strictSame(cluster.raft(1).status.confState, { ...emptyConfState, voters: [1n, 4n, 5n, 6n] });
   });
 
+  await t.test('an election in a joint configuration needs both majorities', async (t) => {
+    const cluster = new Cluster(6, {}, voters(3));
+    cluster.elect(1);
+    proposeChange(cluster, 1, change(swap, 'joint-explicit'));
+    // Who has just started knows of no leader, whose lease would hold up its vote.
+    for (const id of [3, 4, 5, 6]) cluster.node(id).restart();
+    cluster.settle();
+    cluster.isolate(1, 2);
+    cluster.raft(4).campaign();
+    cluster.settle();
+    t.notOk(cluster.raft(4).isLeader, 'three of the four new voters, but one of the three old ones');
+    cluster.isolate(1);
+    cluster.node(2).restart();
+    cluster.elect(4);
+  });
+
   await t.test(
     'a leader leaves a joint configuration that it entered by itself as soon as it is applied',
     async (t) => {

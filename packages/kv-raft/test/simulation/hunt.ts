@@ -33,9 +33,10 @@ export async function huntPlants(
   return hunts;
 }
 
-async function huntPlant({ name, budget }: Plant): Promise<Hunt> {
+async function huntPlant({ name, budget, test }: Plant): Promise<Hunt> {
   const start = performance.now();
-  const args = [main, '--seed', '1', '--runs', String(budget), '--plant', name];
+  const where = test === undefined ? ['--seed', '1', '--runs', String(budget)] : ['--test', test];
+  const args = [main, '--plant', name, ...where];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';
@@ -46,13 +47,18 @@ async function huntPlant({ name, budget }: Plant): Promise<Hunt> {
     child.once('close', () => resolve());
   });
   const lines = output.trim().split('\n');
-  const { failure } = JSON.parse(lines.at(-1) || '{}') as { readonly failure?: string };
+  const failure = test === undefined ? failureOf(lines.at(-1)) : lines.find((line) => /^\s*not ok/u.test(line))?.trim();
   return {
     plant: name,
     found: failure !== undefined,
-    seeds: lines.length,
+    seeds: test === undefined ? lines.length : 1,
     budget,
     seconds: Math.round((performance.now() - start) / 100) / 10,
     how: (failure ?? errors).slice(0, 200),
   };
+}
+
+function failureOf(line = '{}'): string | undefined {
+  const { failure } = JSON.parse(line || '{}') as { readonly failure?: string };
+  return failure;
 }

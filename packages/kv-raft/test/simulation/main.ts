@@ -1,5 +1,6 @@
 // `npm run sim [-- --seed N] …` (see --help): whole members on simulated disk, network and clock. Without a seed a fresh one
 // is drawn and printed. Prints one line of JSON for each seed; exits 1 when a promise was broken.
+import { join } from 'node:path';
 import { parseFlags } from '@naru/component';
 import { huntPlants } from './hunt.ts';
 import { plants } from './plants.ts';
@@ -17,13 +18,20 @@ const flags = parseFlags(
     plants: { type: 'boolean', default: false, description: 'Run with each planted bug, until it is found.' },
     jobs: { type: 'integer', default: 2, min: 1, description: 'Processes that look for planted bugs at once.' },
     plant: { type: 'string', description: 'Run with this planted bug.' },
+    test: { type: 'string', description: 'Run this file under packages/kv-raft/test instead of the simulation.' },
     duration: { type: 'duration', default: 10_000, description: 'Virtual time under faults.' },
   },
   process.argv.slice(2),
 );
 
-if (flags.plants) await hunt();
-else await simulate();
+if (flags.plants) {
+  await hunt();
+} else {
+  // Before anything of the member is imported.
+  if (flags.plant !== undefined) sow(plantOf(flags.plant));
+  if (flags.test === undefined) await simulate();
+  else await import(join(import.meta.dirname, '..', flags.test));
+}
 
 async function hunt(): Promise<void> {
   const hunts = await huntPlants(plants, {
@@ -34,8 +42,6 @@ async function hunt(): Promise<void> {
 }
 
 async function simulate(): Promise<void> {
-  if (flags.plant !== undefined) sow(plantOf(flags.plant));
-  // Not before a bug is planted.
   const { Simulation } = await import('./simulation.ts');
   const first = flags.seed ?? Math.floor(Math.random() * 2 ** 32);
   const isTimed = flags.forever || flags.minutes !== undefined;
