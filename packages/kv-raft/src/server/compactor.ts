@@ -11,11 +11,19 @@ export class Compactor implements Disposable {
   readonly #store: () => MvccStore;
   readonly #clock: Clock;
   #waiting: (() => void)[] = [];
+  readonly #freed: (bytes: number) => void;
   #running = false;
+  #freedBytes = 0;
   #disposed = false;
   #cancel: Cancel | undefined;
 
-  constructor(options: { readonly store: () => MvccStore; readonly clock: Clock }) {
+  constructor(options: {
+    readonly store: () => MvccStore;
+    readonly clock: Clock;
+    /** Called when all that was compacted is given back, with how much that was. */
+    readonly freed: (bytes: number) => void;
+  }) {
+    this.#freed = options.freed;
     this.#store = options.store;
     this.#clock = options.clock;
   }
@@ -47,14 +55,18 @@ export class Compactor implements Disposable {
       return;
     }
     const until = this.#clock.monotonic() + SLICE_MS;
+    const sizeBytes = store.sizeBytes;
     let more = true;
     while (more && this.#clock.monotonic() < until) more = store.compactStep();
+    this.#freedBytes += sizeBytes - store.sizeBytes;
     if (more) {
       setImmediate(() => this.#slice());
       return;
     }
     store.pruneAtCompactRevision();
     this.#running = false;
+    this.#freed(this.#freedBytes);
+    this.#freedBytes = 0;
     this.#end();
   }
 

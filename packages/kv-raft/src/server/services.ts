@@ -12,6 +12,7 @@ import { every } from './every.ts';
 import { KvServer } from './kv-server.ts';
 import { LeaseServer } from './lease-server.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
+import { MemoryReclaimer } from './memory-reclaimer.ts';
 import { Metrics } from './metrics.ts';
 import { BCRYPT_COST_DEFAULT, Passwords } from './passwords.ts';
 import { Proposer } from './proposer.ts';
@@ -45,6 +46,7 @@ export class Replica implements StateMachineEvents, Disposable {
   readonly machine: KvStateMachine;
   readonly hub: WatchHub;
   readonly compactor: Compactor;
+  readonly reclaimer: MemoryReclaimer;
   onLeadershipChanged: (term: number | undefined) => void = () => {};
 
   constructor(clock: Clock, options: { readonly authTokenTtlMs?: number | undefined } = {}) {
@@ -55,7 +57,13 @@ export class Replica implements StateMachineEvents, Disposable {
       ...(authTokenTtlMs === undefined ? {} : { authTokenTtlMs }),
     });
     this.hub = new WatchHub(this.machine.store, (step) => void setImmediate(step));
-    this.compactor = new Compactor({ store: () => this.machine.store, clock });
+    this.reclaimer = new MemoryReclaimer({
+      clock,
+      appliedIndex: () => this.machine.appliedIndex,
+      sizeBytes: () => this.machine.store.sizeBytes,
+    });
+    const freed = (bytes: number): void => this.reclaimer.freed(bytes);
+    this.compactor = new Compactor({ store: () => this.machine.store, clock, freed });
   }
 
   changed(changes: readonly Version[]): void {
@@ -77,6 +85,7 @@ export class Replica implements StateMachineEvents, Disposable {
 
   [Symbol.dispose](): void {
     this.compactor[Symbol.dispose]();
+    this.reclaimer[Symbol.dispose]();
   }
 }
 
