@@ -123,8 +123,9 @@ await runMain({
         intervalMs: values['experimental-corrupt-check-time'],
         peerHash: async ({ peerUrls }, revision) => await fetchHash(peerUrls, revision, tls.peer),
       },
-      startConsensus: async (stateMachine) => {
+      startConsensus: async (stateMachine, { onSync }) => {
         member = await openMember({
+          onSync,
           name: values.name,
           dataDir,
           initialCluster,

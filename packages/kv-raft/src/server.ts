@@ -20,7 +20,10 @@ export interface ServerOptions extends Omit<ServicesOptions, 'clock'> {
   /** For addresses with TLS. */
   readonly tls?: TlsMaterial & { readonly clientCertAuth: boolean };
   /** Starts this member's consensus over its state machine; resolves when what was durable is restored. */
-  readonly startConsensus: (machine: KvStateMachine) => Promise<Consensus<CommandResult>>;
+  readonly startConsensus: (
+    machine: KvStateMachine,
+    events: { readonly onSync: (ms: number) => void },
+  ) => Promise<Consensus<CommandResult>>;
   /** Hands leadership over before a leader stops, while it still serves. Default: nothing. */
   readonly transferLeadership?: () => Promise<void>;
   /** How long a simple token lives without use. Default: 5 minutes. */
@@ -62,8 +65,11 @@ export class Server implements Component {
   static async start(options: ServerOptions): Promise<Server> {
     const clock = options.clock ?? systemClock;
     const replica = new Replica(clock, { authTokenTtlMs: options.authTokenTtlMs });
-    const consensus = await options.startConsensus(replica.machine);
-    const server = new Server(options, consensus, new Services(replica, consensus, { ...options, clock }));
+    let services: Services | undefined;
+    const onSync = (ms: number): void => services?.metrics.walSynced(ms);
+    const consensus = await options.startConsensus(replica.machine, { onSync });
+    services = new Services(replica, consensus, { ...options, clock });
+    const server = new Server(options, consensus, services);
     try {
       for (const address of options.listenClient) server.#clientAddresses.push(await server.#listen(address, 'client'));
       for (const address of options.listenMetrics) await server.#listen(address, 'metrics');

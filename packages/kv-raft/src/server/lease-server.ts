@@ -24,6 +24,7 @@ const EXPIRY_BATCH = 500;
 
 /** etcd's Lease service on one member, and the expiry of leases while this member is the leader. */
 export class LeaseServer implements Disposable {
+  readonly counters = { granted: 0, revoked: 0, renewed: 0, expired: 0 };
   readonly #proposer: Proposer;
   readonly #machine: KvStateMachine;
   readonly #guard: AuthGuard;
@@ -55,17 +56,20 @@ export class LeaseServer implements Disposable {
     const id = request.id === undefined || request.id === 0n ? newLeaseId() : request.id;
     const ttl = Math.max(request.ttl, this.#ttlMin);
     const result = await this.#proposer.propose<'done'>({ type: 'leaseGrant', id, ttl }, credentials);
+    this.counters.granted++;
     return { header: this.#proposer.header(result.revision), id, ttl };
   }
 
   async revoke(id: bigint, credentials?: Credentials): Promise<LeaseRevokeResponse> {
     const result = await this.#proposer.propose<'done'>({ type: 'leaseRevoke', id }, credentials);
+    this.counters.revoked++;
     return { header: this.#proposer.header(result.revision) };
   }
 
   /** Renewals are replicated: an acknowledged one holds whoever leads next. */
   async keepAlive(id: bigint): Promise<LeaseKeepAliveResponse> {
     const result = await this.#proposer.propose<'renewed'>({ type: 'leaseKeepAlive', id });
+    if (result.ttl > 0) this.counters.renewed++;
     return { header: this.#proposer.header(result.revision), id, ttl: result.ttl };
   }
 
@@ -118,6 +122,7 @@ export class LeaseServer implements Disposable {
             // Late, or by a leader that is none any more, this must not end a lease that was renewed meanwhile.
             const renewedIndex = this.#machine.store.leases.get(id)?.renewedIndex ?? 0;
             await this.#proposer.propose({ type: 'leaseExpire', id, renewedIndex }, 'cluster');
+            this.counters.expired++;
           } catch (error) {
             if (isEtcdError(error, 'leaseNotFound')) this.#machine.leaseClock.remove(id);
             else throw error;

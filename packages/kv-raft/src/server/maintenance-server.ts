@@ -19,6 +19,7 @@ const MOVE_LEADER_TIMEOUT_MS = 5000;
 
 /** etcd's Maintenance service on one member. */
 export class MaintenanceServer {
+  readonly healthChecks = { succeeded: 0, failed: 0 };
   readonly #consensus: Consensus<CommandResult>;
   readonly #proposer: Proposer;
   readonly #machine: KvStateMachine;
@@ -111,8 +112,14 @@ export class MaintenanceServer {
 
   /** What /health tells: no alarm, a leader, and a linearizable read that works. @throws Error with the reason */
   async checkHealth(): Promise<void> {
-    if (this.#machine.alarms.length > 0) throw new Error(`alarm ${this.#machine.alarms[0]?.alarm}`);
-    await this.#proposer.linearize();
+    try {
+      if (this.#machine.alarms.length > 0) throw new Error(`alarm ${this.#machine.alarms[0]?.alarm}`);
+      await this.#proposer.linearize();
+      this.healthChecks.succeeded++;
+    } catch (error) {
+      this.healthChecks.failed++;
+      throw error;
+    }
   }
 }
 

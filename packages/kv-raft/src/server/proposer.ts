@@ -46,6 +46,7 @@ export class Proposer implements Disposable {
   readonly #clock: Clock;
   pending = 0;
   failed = 0;
+  readIndexesFailed = 0;
 
   constructor(options: ProposerOptions) {
     this.#consensus = options.consensus;
@@ -101,7 +102,12 @@ export class Proposer implements Disposable {
 
   /** Resolves when this member knows all that was committed when it was called. */
   async linearize(): Promise<void> {
-    await this.#withLeader(async (signal) => await this.#consensus.readIndex({ signal }));
+    try {
+      await this.#withLeader(async (signal) => await this.#consensus.readIndex({ signal }));
+    } catch (error) {
+      this.readIndexesFailed++;
+      throw error;
+    }
   }
 
   /** Changes the members. @throws MembershipError when it is refused, EtcdError when it could not be replicated */

@@ -142,7 +142,8 @@ export class Services implements Disposable {
       logger,
     });
     this.maintenance = new MaintenanceServer({ consensus, proposer, machine });
-    this.metrics = new Metrics({ consensus, machine, proposer, quota, kv, hub });
+    const { lease, maintenance } = this;
+    this.metrics = new Metrics({ consensus, machine, proposer, quota, kv, lease, maintenance, hub });
     const auto = options.autoCompaction;
     if (auto !== undefined) {
       const compact = async (revision: number): Promise<unknown> => await kv.compact({ revision }, 'cluster');

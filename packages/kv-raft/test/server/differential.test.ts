@@ -92,4 +92,23 @@ await t.test('refused and compacted watches are told as etcd tells them', async 
     );
 });
 
+/** etcd's metrics of its Go process, its B+tree, its v2 API and proxy, and those that kv-raft has no count of. */
+const lacking =
+  /^(go_|process_|promhttp_|os_|grpc_|etcd_grpc_proxy_|etcd_debugging_store_|etcd_debugging_disk_|etcd_debugging_snap_|etcd_snap_|etcd_disk_(backend|defrag)_|etcd_network_|etcd_disk_wal_write_bytes_total|etcd_debugging_lease_ttl_total|etcd_debugging_mvcc_(db_compaction|index_compaction)_|etcd_debugging_mvcc_(events|pending_events)_total|etcd_debugging_mvcc_total_put_size_in_bytes|etcd_mvcc_(hash|hash_rev)_duration_seconds|etcd_mvcc_db_open_read_transactions|etcd_server_(client_requests_total|go_version|heartbeat_send_failures_total|learner_promote_successes|slow_apply_total|slow_read_indexes_total|snapshot_apply_in_progress_total))/u;
+
+await t.test('metrics have the names and types of etcd’s', async (t) => {
+  const types = async (url: string): Promise<ReadonlyMap<string, string>> => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return new Map(Array.from(text.matchAll(/^# TYPE (\S+) (\S+)$/gmu), ([, name = '', type = '']) => [name, type]));
+  };
+  const expected = await types(etcd.clientUrl);
+  const actual = await types(ours.url);
+  for (const [name, type] of actual) if (name.startsWith('etcd_')) t.equal(expected.get(name), type, name);
+  t.same(
+    [...expected.keys()].filter((name) => !actual.has(name) && !lacking.test(name)),
+    [],
+    'nothing else is missing',
+  );
+});
+
 t.end();

@@ -25,6 +25,8 @@ async function fill(client: EtcdClient, count: number, bytesEach: number): Promi
     );
 }
 
+t.setTimeout(120_000);
+
 await t.test('leases expire on the leader only, and a new leader gives them their whole time again', async (t) => {
   const clock = new VirtualClock();
   await using server = await startTestServer({ clock });
