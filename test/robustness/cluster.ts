@@ -15,6 +15,8 @@ const MAIN = join(import.meta.dirname, '..', '..', 'packages', 'kv-raft', 'src',
 const HOOK = join(import.meta.dirname, 'member-hook.ts');
 const PORTS = { from: 23_000, to: 23_859 } as const;
 const OUTPUT_MAX = 40_000;
+/** Processes that start on a busy machine. */
+const LEADER_DEADLINE_MS = 120_000;
 
 export interface Member {
   readonly name: string;
@@ -69,8 +71,13 @@ export class Cluster implements AsyncDisposable {
     for (const [i, member] of cluster.members.entries())
       cluster.members[i] = { ...member, flags: [...member.flags, initialCluster] };
     for (const member of cluster.members) cluster.startMember(member);
-    await cluster.leader();
-    return cluster;
+    try {
+      await cluster.leader();
+      return cluster;
+    } catch (error) {
+      const outputs = cluster.members.map(({ name, output }) => `${name}: ${output.slice(-1500)}`);
+      throw new Error([...cluster.problems, ...outputs].join('\n'), { cause: error });
+    }
   }
 
   get urls(): readonly string[] {
@@ -215,7 +222,7 @@ export class Cluster implements AsyncDisposable {
         if (leader === undefined) throw new Error('the leader is none of the members');
         return leader.member;
       },
-      { deadlineMs: 60_000 },
+      { deadlineMs: LEADER_DEADLINE_MS },
     );
   }
 

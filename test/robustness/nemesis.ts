@@ -176,6 +176,7 @@ export const processFaults: Readonly<Record<string, Fault>> = {
   },
   failingDisk: async (context) =>
     await failDisk(context, context.random.chance(0.5) ? await leaderOrAny(context) : await followerOf(context)),
+  nothing: async ({ durationMs }) => await delay(durationMs()),
   moveLeader,
   compact,
   defragment: async (context) => {

@@ -118,7 +118,15 @@ class Scenario {
     const { seed, clients = 8, pauseMs = 25, faultMs = [800, 2500] } = this.#options;
     const random = new SeededRandom(seed);
     const urls = (): readonly string[] => this.#cluster.urls;
-    const traffic = new Traffic({ seed, urls, clients, grpcClients: 2, keys: 5, pauseMs });
+    const traffic = new Traffic({
+      seed,
+      urls,
+      clients,
+      grpcClients: 2,
+      readers: this.#cluster.members.length,
+      keys: 5,
+      pauseMs,
+    });
     const watchers = new Watchers(urls, this.#cluster.members.length);
     const context: NemesisContext = {
       cluster: this.#cluster,

@@ -50,10 +50,16 @@ export function recordOf(kv: KeyValue): KvRecord {
   };
 }
 
+type TxnInput = KvInput & { readonly type: 'txn' };
+
+function txn(...success: readonly KvOp[]): TxnInput {
+  return { type: 'txn', compare: [], success, failure: [] };
+}
+
 /** What clients do a request with: over JSON or gRPC. */
 export interface KvStore extends AsyncDisposable {
   /** The error of a request that was not done has one of the codes above, any other leaves it open. */
-  send(input: KvInput & { readonly type: 'txn' }): Promise<KvOutput>;
+  send(input: TxnInput): Promise<KvOutput>;
 }
 
 /** Over the JSON gateway. */
@@ -64,7 +70,7 @@ class JsonStore implements KvStore {
     this.client = client;
   }
 
-  async send(input: KvInput & { readonly type: 'txn' }): Promise<KvOutput> {
+  async send(input: TxnInput): Promise<KvOutput> {
     const { client } = this;
     const [op] = input.success;
     if (input.compare.length === 0 && input.success.length === 1 && op !== undefined)
@@ -137,6 +143,8 @@ export interface TrafficOptions {
   readonly clients: number;
   /** Of them, over gRPC. */
   readonly grpcClients: number;
+  /** More clients that only read, each at one member: they do not wait for writes where none can be done. */
+  readonly readers: number;
   readonly keys: number;
   /** Mean pause of a client between two requests. */
   readonly pauseMs: number;
@@ -163,7 +171,7 @@ export class Traffic {
     this.#options = options;
     const random = new SeededRandom(options.seed);
     this.#done = Promise.all(
-      Array.from({ length: options.clients }, async (_, i) => await this.#client(i, random.fork())),
+      Array.from({ length: options.clients + options.readers }, async (_, i) => await this.#client(i, random.fork())),
     );
   }
 
@@ -191,8 +199,9 @@ export class Traffic {
   }
 
   async #client(index: number, random: SeededRandom): Promise<void> {
-    const { urls, grpcClients, pauseMs } = this.#options;
-    const name = `c${index}`;
+    const { urls, clients, grpcClients, pauseMs } = this.#options;
+    const isReader = index >= clients;
+    const name = `${isReader ? 'r' : 'c'}${index}`;
     let members = '';
     let store: (KvStore & { readonly client?: EtcdClient }) | undefined;
     for (let n = 0; !this.#stop.signal.aborted; n++) {
@@ -206,55 +215,63 @@ export class Traffic {
         store =
           index < grpcClients
             ? new Etcd3Store(own, REQUEST_TIMEOUT_MS)
-            : new JsonStore(new EtcdClient({ endpoints, requestTimeoutMs: REQUEST_TIMEOUT_MS, random: () => first }));
+            : new JsonStore(
+                new EtcdClient({
+                  endpoints: isReader ? [own] : endpoints,
+                  requestTimeoutMs: REQUEST_TIMEOUT_MS,
+                  random: () => first,
+                }),
+              );
       }
       const { client } = store;
       const asked =
-        client !== undefined && random.chance(0.06)
+        client !== undefined && !isReader && random.chance(0.06)
           ? await this.#leaseRequest(name, client, random, n)
-          : await this.#request(name, store, this.#draw(`${name}.${n}`, random, client !== undefined));
+          : await this.#request(
+              name,
+              store,
+              isReader ? this.#drawRead(random) : this.#draw(`${name}.${n}`, random, client !== undefined),
+            );
       // Whoever is refused asks no faster.
       await delay(asked ? random.next() * 2 * pauseMs : 100 + pauseMs);
     }
     await store?.[Symbol.asyncDispose]();
   }
 
-  #draw(value: string, random: SeededRandom, overJson: boolean): KvInput & { readonly type: 'txn' } {
-    const txn = (...success: readonly KvOp[]): KvInput & { readonly type: 'txn' } => ({
-      type: 'txn',
-      compare: [],
-      success,
-      failure: [],
-    });
+  #draw(value: string, random: SeededRandom, overJson: boolean): TxnInput {
     const key = `k${random.integer(1, this.#options.keys)}`;
     const put: KvOp = { type: 'put', key, value };
     const get: KvOp = { type: 'range', key };
     const kind = random.integer(0, 99);
     if (kind < 25) return txn(put);
-    if (kind < 50) return txn(get);
-    if (kind < 56) return txn({ type: 'deleteRange', key });
-    if (kind < 76 || !overJson) {
+    if (kind < 45) return txn(get);
+    if (kind < 51) return txn({ type: 'deleteRange', key });
+    if (kind < 72 || !overJson) {
       const modRevision = this.#modRevisions.get(key) ?? 0;
       return { type: 'txn', compare: [{ key, modRevision }], success: [put], failure: [get] };
     }
-    if (kind < 80) return txn({ type: 'range', key: 'k', rangeEnd: 'l' });
-    if (kind < 83) return txn({ type: 'range', key: 'k', rangeEnd: 'q', limit: random.integer(1, 4) });
-    if (kind < 87) return txn({ ...put, key: 'p1' }, { ...put, key: 'p2' });
-    if (kind < 90) return txn({ type: 'range', key: 'p1' }, { type: 'range', key: 'p2' });
-    if (kind < 92) return txn({ type: 'deleteRange', key: 'p', rangeEnd: 'q' });
-    if (kind < 94) return { ...txn(get), serializable: true };
-    if (kind < 97)
-      return txn({
-        type: 'range',
-        key: 'k',
-        rangeEnd: 'l',
-        revision: Math.max(1, this.#revision - random.integer(0, 40)),
-      });
-    return this.#leases.length === 0 ? txn(put) : txn({ ...put, lease: random.pick(this.#leases) });
+    if (kind < 78) return txn(...['p1', 'p2', 'p3'].map((each): KvOp => ({ ...put, key: each })));
+    if (kind < 80) return txn({ type: 'deleteRange', key: 'p', rangeEnd: 'q' });
+    if (kind < 83 && this.#leases.length > 0)
+      return txn({ type: 'put', key: `l${random.integer(1, 6)}`, value, lease: random.pick(this.#leases) });
+    return this.#drawRead(random);
+  }
+
+  #drawRead(random: SeededRandom): TxnInput {
+    const get: KvOp = { type: 'range', key: `k${random.integer(1, this.#options.keys)}` };
+    const kind = random.integer(0, 99);
+    if (kind < 50) return txn(get);
+    if (kind < 60) return txn({ type: 'range', key: 'k', rangeEnd: 'l' });
+    if (kind < 68) return txn({ type: 'range', key: 'l', rangeEnd: 'm' });
+    if (kind < 75) return txn({ type: 'range', key: 'k', rangeEnd: 'q', limit: random.integer(1, 4) });
+    if (kind < 85) return txn({ type: 'range', key: 'p1' }, { type: 'range', key: 'p3' });
+    if (kind < 90) return { ...txn(get), serializable: true };
+    const revision = Math.max(1, this.#revision - random.integer(0, 40));
+    return txn({ type: 'range', key: 'k', rangeEnd: 'l', revision });
   }
 
   /** @returns whether it was answered */
-  async #request(client: string, store: KvStore, input: KvInput & { readonly type: 'txn' }): Promise<boolean> {
+  async #request(client: string, store: KvStore, input: TxnInput): Promise<boolean> {
     const call = performance.now();
     try {
       const output = await store.send(input);

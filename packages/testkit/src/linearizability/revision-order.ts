@@ -40,10 +40,12 @@ class RevisionOrderCheck {
   readonly #problems: string[] = [];
   /** Who made each revision, as far as answers and unique values tell. */
   readonly #owners = new Map<number, KvOperation>();
+  readonly #firstKnown: ReadonlyMap<number, number>;
 
   constructor(history: readonly KvOperation[], log: RevisionLog) {
     this.#history = history;
     this.#log = log;
+    this.#firstKnown = this.#findFirstKnown();
   }
 
   run(): RevisionOrderReport {
@@ -169,9 +171,14 @@ class RevisionOrderCheck {
       if (this.#owners.has(revision)) continue;
       const put = events.find((each) => each.type === 'PUT');
       if (put !== undefined) this.#problem(`revision ${revision} is nobody's: ${eventText(put)}`);
-      else if (!events.every((event) => deletes.some((each) => mayDelete(each, event, this.#log))))
-        this.#problem(`revision ${revision} is nobody's: ${events.map(eventText).join()}`);
+      else if (!events.every((event) => deletes.some((each) => this.#mayHaveDeleted(each, event))))
+        this.#problem(`revision ${revision} is nobody's, or came too soon: ${events.map(eventText).join()}`);
     }
+  }
+
+  #mayHaveDeleted(operation: KvOperation, event: KvEvent): boolean {
+    const known = this.#firstKnown.get(event.kv.modRevision) ?? Infinity;
+    return operation.call <= known && mayDelete(operation, event, this.#log);
   }
 
   /** In the order of time: what begins after something ended has its revision or a greater one. */
@@ -206,17 +213,6 @@ class RevisionOrderCheck {
   }
 
   #resolve(done: ReadonlyMap<KvOperation, number>): KvOperation[] {
-    const ends = this.#history
-      .flatMap(({ output, return: time }) => (output === undefined ? [] : [[output.revision, time] as const]))
-      .toSorted(([a], [b]) => b - a);
-    // For each revision the first moment at which somebody knew of it, or of a later one.
-    const firstKnown = new Map<number, number>();
-    let time = Infinity;
-    let i = 0;
-    for (let revision = this.#log.lastRevision; revision >= 0; revision--) {
-      for (; i < ends.length && (ends[i]?.[0] ?? 0) >= revision; i++) time = Math.min(time, ends[i]?.[1] ?? Infinity);
-      firstKnown.set(revision, time);
-    }
     const unowned = this.#unownedDeletes();
     return this.#history.flatMap((operation) => {
       const { input, output } = operation;
@@ -224,15 +220,30 @@ class RevisionOrderCheck {
       if (input.type !== 'txn') return this.#mayMatter(operation, unowned) ? [operation] : [];
       const ops = [...input.success, ...input.failure];
       if (!ops.some((op) => op.type === 'put'))
-        return unowned.some((event) => mayDelete(operation, event, this.#log)) ? [operation] : [];
+        return unowned.some((event) => this.#mayHaveDeleted(operation, event)) ? [operation] : [];
       const revision = done.get(operation);
       if (revision === undefined) return [];
       // Results of other requests in the txn are not known, so only plain changes become answers.
       if (input.success.some((op) => op.type !== 'put')) return [operation];
       const results: readonly KvOpResult[] = input.success.map(() => ({ type: 'put' }));
       const known = { revision, succeeded: true, results };
-      return [{ ...operation, output: known, return: firstKnown.get(revision) ?? Infinity }];
+      return [{ ...operation, output: known, return: this.#firstKnown.get(revision) ?? Infinity }];
     });
+  }
+
+  /** For each revision the first moment at which somebody knew of it, or of a later one. */
+  #findFirstKnown(): Map<number, number> {
+    const ends = this.#history
+      .flatMap(({ output, return: time }) => (output === undefined ? [] : [[output.revision, time] as const]))
+      .toSorted(([a], [b]) => b - a);
+    const firstKnown = new Map<number, number>();
+    let time = Infinity;
+    let i = 0;
+    for (let revision = this.#log.lastRevision; revision >= 0; revision--) {
+      for (; i < ends.length && (ends[i]?.[0] ?? 0) >= revision; i++) time = Math.min(time, ends[i]?.[1] ?? Infinity);
+      firstKnown.set(revision, time);
+    }
+    return firstKnown;
   }
 
   #unownedDeletes(): KvEvent[] {
@@ -252,7 +263,7 @@ class RevisionOrderCheck {
     if (input.type === 'leaseGrant') return uses.some((each) => each.output?.leaseNotFound !== true);
     return (
       uses.some((each) => each.output?.leaseNotFound === true) ||
-      unowned.some((event) => mayDelete(operation, event, this.#log))
+      unowned.some((event) => this.#mayHaveDeleted(operation, event))
     );
   }
 }

@@ -13,7 +13,7 @@ import {
   type Model,
   type Operation,
 } from '@naru/testkit';
-import { simulate, type SimulationOptions, type Store } from './kv-simulator.ts';
+import { simulate, Store, type SimulationOptions } from './kv-simulator.ts';
 
 const STEPS_MAX = 100_000;
 
@@ -171,6 +171,37 @@ for (const [name, sabotage] of Object.entries(violations))
     t.ok(found.byKey > seeds / 3, `by key without revisions: ${found.byKey} of ${seeds}`);
     t.ok(found.undecided < seeds / 6, `${found.undecided} undecided`);
   });
+
+await t.test('a lease that expires before its time is found', async (t) => {
+  const store = new Store();
+  let time = 0;
+  const done = (input: KvInput): KvOperation => {
+    const output = store.apply(input);
+    return { client: 'c', input, output, call: ++time, return: ++time };
+  };
+  const txn = (op: KvOp): KvInput => ({ type: 'txn', compare: [], success: [op], failure: [] });
+  const get = txn({ type: 'range', key: 'k' });
+  const history = [
+    done({ type: 'leaseGrant', lease: '1' }),
+    done(txn({ type: 'put', key: 'k', value: 'v', lease: '1' })),
+    done(get),
+  ];
+  store.apply({ type: 'leaseRevoke', lease: '1' });
+  history.push(done(get));
+  const expireAt = (call: number): KvOperation[] => [
+    ...history,
+    { client: 'store', input: { type: 'leaseExpire', lease: '1' }, output: undefined, call, return: Infinity },
+  ];
+  for (const [call, verdict] of [
+    [time - 1, 'linearizable'],
+    [time + 1, 'violation'],
+  ] as const) {
+    t.equal(byKey(expireAt(call)).verdict, verdict, `at ${call}, by key`);
+    t.equal(whole(expireAt(call)).verdict, verdict, `at ${call}, as a whole`);
+    const { problems } = checkRevisionOrder(expireAt(call), store.log);
+    t.equal(problems.length > 0, verdict === 'violation', `at ${call}, by revision: ${problems.join()}`);
+  }
+});
 
 await t.test('a register and its classic histories', async (t) => {
   type Input = { readonly write: number } | 'read';
