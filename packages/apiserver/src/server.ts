@@ -4,6 +4,7 @@ import { builtInResources, customResourceDefinitions, newStatusError, podDisrupt
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
+import { publishAuthentication } from './authentication-config-map.ts';
 import { createBootstrapObjects } from './bootstrap.ts';
 import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
@@ -185,6 +186,7 @@ export class ApiServer implements Component {
         await this.#stack.feed.waitFor(0);
         await this.#custom.settled();
         await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+        await publishAuthentication(this.#stack, this.#options.config, clock.now());
         this.#bootstrapped = true;
         this.#ready.resolve();
         return;

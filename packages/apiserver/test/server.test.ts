@@ -1,8 +1,10 @@
 /** The server around the API: start and stop, several of them, other versions, others' names, logs of kubelets. */
 import { createPublicKey, generateKeyPairSync, verify, type JsonWebKey } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import t from 'tap';
 import { eventually, runProgram } from '@naru/testkit';
 import { ApiFixture, startStore, type Answer, type Body } from './api-fixture.ts';
@@ -231,6 +233,29 @@ await t.test('one server', async (t) => {
       body: { reason: 'InternalError', message: /containerLogs\/default\/placed\/c/u },
     });
   });
+});
+
+await t.test('servers that extend the API are told how callers are known', async (t) => {
+  await using store = await startStore('etcd');
+  const requestHeader = {
+    allowedNames: ['front-proxy'],
+    usernameHeaders: ['X-Remote-User'],
+    uidHeaders: [],
+    groupHeaders: ['X-Remote-Group'],
+    extraHeadersPrefix: [],
+  };
+  const path = '/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication';
+  const pem = await readFile(join(import.meta.dirname, 'fixtures', 'authority.pem'), 'utf8');
+  for (const usernameHeaders of [['X-Remote-User'], ['X-Other']]) {
+    await using api = await ApiFixture.start(store, {
+      requestHeader: { ...requestHeader, clientCa: pem, usernameHeaders },
+    });
+    t.match((await api.request('GET', path)).body.data, {
+      'requestheader-client-ca-file': pem,
+      'requestheader-allowed-names': '["front-proxy"]',
+      'requestheader-username-headers': JSON.stringify(usernameHeaders),
+    });
+  }
 });
 
 await t.test('tokens of ServiceAccounts can be checked by others', async (t) => {
