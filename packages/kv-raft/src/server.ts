@@ -65,10 +65,11 @@ export class Server implements Component {
   static async start(options: ServerOptions): Promise<Server> {
     const clock = options.clock ?? systemClock;
     const replica = new Replica(clock, { authTokenTtlMs: options.authTokenTtlMs });
-    let services: Services | undefined;
-    const onSync = (ms: number): void => services?.metrics.walSynced(ms);
-    const consensus = await options.startConsensus(replica.machine, { onSync });
-    services = new Services(replica, consensus, { ...options, clock });
+    // The log is there before what counts its syncs.
+    const syncs = { note: (_ms: number): void => {} };
+    const consensus = await options.startConsensus(replica.machine, { onSync: (ms) => syncs.note(ms) });
+    const services = new Services(replica, consensus, { ...options, clock });
+    syncs.note = (ms) => services.metrics.walSynced(ms);
     const server = new Server(options, consensus, services);
     try {
       for (const address of options.listenClient) server.#clientAddresses.push(await server.#listen(address, 'client'));

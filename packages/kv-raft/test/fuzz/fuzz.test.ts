@@ -1,7 +1,7 @@
 import t from 'tap';
 import { fuzz } from './fuzz.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 const COUNT = 10_000;
 /** What caches and the collector's mood may take. */
 const GROWN_BYTES_MAX = 32 * 2 ** 20;

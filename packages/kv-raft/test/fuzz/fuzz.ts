@@ -99,6 +99,9 @@ async function startMember(folder: string): Promise<FuzzedMember> {
         dataDir: folder,
         initialCluster: [{ name: 'fuzzed', peerUrls: ['http://127.0.0.1:2380'] }],
         advertiseClientUrls: ['http://127.0.0.1:2379'],
+        // The log keeps so many entries in memory: few, so that they are not taken for a leak.
+        snapshotCount: 1000,
+        snapshotCatchUpEntries: 100,
         stateMachine,
         transport: (metadata) => {
           ids = metadata;
