@@ -2,6 +2,8 @@
 import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
+import type { AuditLogOptions } from './audit/audit-log.ts';
+import { parseAuditPolicy, type AuditPolicy } from './audit/audit-policy.ts';
 import type { ApiserverFlags } from './flags.ts';
 import { parseEncryptionConfig, type Encryption } from './storage/encryption/encryption-config.ts';
 import type { TlsOptions } from './server/http-server.ts';
@@ -50,6 +52,8 @@ export interface ApiserverConfig {
     readonly addressTypes: readonly string[];
     readonly connectTimeoutMs: number;
   };
+  /** Undefined: nothing is logged. */
+  readonly audit: { readonly policy: AuditPolicy; readonly log: Omit<AuditLogOptions, 'clock' | 'logger'> } | undefined;
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
   readonly minRequestTimeoutMs: number;
@@ -109,12 +113,26 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       addressTypes: flags['kubelet-preferred-address-types'],
       connectTimeoutMs: flags['kubelet-timeout'],
     },
+    audit: await readAudit(flags),
     maxRequestsInflight: flags['max-requests-inflight'],
     maxMutatingRequestsInflight: flags['max-mutating-requests-inflight'],
     minRequestTimeoutMs: flags['min-request-timeout'] * 1000,
     shutdownDelayMs: flags['shutdown-delay-duration'],
     reconcilesEndpoints: flags['endpoint-reconciler-type'] !== 'none',
   };
+}
+
+async function readAudit(flags: ApiserverFlags): Promise<ApiserverConfig['audit']> {
+  const policy = await readOptional('audit-policy-file', flags['audit-policy-file']);
+  const path = flags['audit-log-path'];
+  if (policy === undefined || path === '') return undefined;
+  const log = {
+    path,
+    maxAgeDays: flags['audit-log-maxage'],
+    maxBackups: flags['audit-log-maxbackup'],
+    maxSizeMegabytes: flags['audit-log-maxsize'],
+  };
+  return { policy: parseAuditPolicy(policy), log };
 }
 
 async function readServerTls(flags: ApiserverFlags): Promise<TlsOptions | undefined> {

@@ -22,6 +22,25 @@ export const apiserverFlags = {
     type: 'string',
     description: 'File that says how values are encrypted in the store: aescbc, aesgcm, secretbox, identity.',
   },
+  'audit-policy-file': { type: 'string', description: 'File that says what is logged of requests (audit.k8s.io/v1).' },
+  'audit-log-path': {
+    type: 'string',
+    default: '',
+    description: 'File that requests are logged to, as --audit-policy-file says; -: stdout; empty: none.',
+  },
+  'audit-log-maxage': {
+    type: 'integer',
+    default: 0,
+    min: 0,
+    description: 'Days that old audit logs are kept; 0: ever.',
+  },
+  'audit-log-maxbackup': { type: 'integer', default: 0, min: 0, description: 'Old audit logs that are kept; 0: all.' },
+  'audit-log-maxsize': {
+    type: 'integer',
+    default: 0,
+    min: 0,
+    description: 'Megabytes of the audit log before it is rotated; 0: 100.',
+  },
   'event-ttl': { type: 'duration', default: 3_600_000, description: 'How long events are kept.' },
   'bind-address': { type: 'string', default: '0.0.0.0', description: 'Address to listen on.' },
   'secure-port': {

@@ -4,7 +4,8 @@ import { builtInResources, customResourceDefinitions, newStatusError, podDisrupt
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
-import { publishAuthentication } from './authentication-config-map.ts';
+import { AuditLog } from './audit/audit-log.ts';
+import { Auditor } from './audit/auditor.ts';
 import { createBootstrapObjects } from './bootstrap.ts';
 import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
@@ -12,6 +13,7 @@ import { KubernetesService } from './kubernetes-service.ts';
 import { createServiceAllocation, type ServiceAllocation } from './registry/allocator/service-allocation.ts';
 import { createComponentStatuses } from './registry/component-statuses.ts';
 import { bootstrapObjects } from './registry/bootstrap-objects.ts';
+import type { ObjectObserver } from './registry/object-observer.ts';
 import { registrationFor } from './registry/registrations.ts';
 import { ResourceStack } from './resource-stack.ts';
 import { runCompactor } from './storage/compactor.ts';
@@ -67,6 +69,7 @@ export class ApiServer implements Component {
   readonly #issuerDiscovery: Identity['issuerDiscovery'];
   readonly #metrics = new ServerMetrics();
   readonly #http: FastifyInstance;
+  #auditLog: AuditLog | undefined;
   readonly #stop = new AbortController();
   /** Aborts when watches are to end. */
   readonly #shutdown = new AbortController();
@@ -101,10 +104,7 @@ export class ApiServer implements Component {
       registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
-      observers: [
-        authorizer,
-        { resources: [customResourceDefinitions], observe: (change) => this.#custom.observe(change) },
-      ],
+      observers: [authorizer, this.#definitionObserver()],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
     const { etcdServers, etcdTls } = config;
@@ -140,12 +140,25 @@ export class ApiServer implements Component {
       logger,
       clock,
       metrics: this.#metrics,
+      auditor: this.#newAuditor(),
       maxRequestsInflight: config.maxRequestsInflight,
       maxMutatingRequestsInflight: config.maxMutatingRequestsInflight,
       whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
       handleApi: async (request) => await this.#handleApi(request),
       handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
     });
+  }
+
+  #definitionObserver(): ObjectObserver {
+    return { resources: [customResourceDefinitions], observe: (change) => this.#custom.observe(change) };
+  }
+
+  #newAuditor(): Auditor | undefined {
+    const { config, logger, clock } = this.#options;
+    if (config.audit === undefined) return undefined;
+    const { policy, log } = config.audit;
+    this.#auditLog = new AuditLog({ ...log, clock, logger });
+    return new Auditor(policy, this.#auditLog, clock);
   }
 
   get port(): number {
@@ -186,7 +199,6 @@ export class ApiServer implements Component {
         await this.#stack.feed.waitFor(0);
         await this.#custom.settled();
         await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
-        await publishAuthentication(this.#stack, this.#options.config, clock.now());
         this.#bootstrapped = true;
         this.#ready.resolve();
         return;
@@ -325,6 +337,7 @@ export class ApiServer implements Component {
     this.#stop.abort();
     await Promise.all(this.#running);
     await this.#kubelets[Symbol.asyncDispose]();
+    await this.#auditLog?.[Symbol.asyncDispose]();
     await this.#client[Symbol.asyncDispose]();
   }
 }

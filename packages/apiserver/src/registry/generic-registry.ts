@@ -341,6 +341,7 @@ export class GenericRegistry {
       object,
       oldObject,
       ...(context.options === undefined ? {} : { options: context.options }),
+      ...(context.annotate === undefined ? {} : { annotate: context.annotate }),
       warn: (message) => context.warn(message),
     };
   }

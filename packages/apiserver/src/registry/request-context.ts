@@ -24,6 +24,8 @@ export interface RequestContext {
   readonly nowMs: number;
   /** undefined: managedFields stay as they are. */
   readonly fieldManager?: FieldManager;
+  /** Adds to the audit event. */
+  annotate?(key: string, value: string): void;
   /** Adds a Warning header. */
   warn(message: string): void;
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AuditEntry } from '../audit/auditor.ts';
 import type { UserInfo } from '../authentication/authenticator.ts';
 import type { FieldManager, FieldValidation, RequestContext } from '../registry/request-context.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
@@ -30,6 +31,8 @@ export interface ApiRequest {
   readonly nowMs: number;
   /** Whether the user may do something else to the same resource. @throws StatusError Forbidden. */
   authorize(verb: string): void;
+  /** The request's entry in the audit log. */
+  readonly audit?: Pick<AuditEntry, 'annotate'> | undefined;
   /** Becomes Warning headers. */
   readonly warnings: string[];
 }
@@ -50,7 +53,7 @@ export type ApiResponse =
 
 /** What the registry must know of it. @throws StatusError for query values that make no sense. */
 export function requestContextOf(request: ApiRequest): RequestContext {
-  const { info, query, user, nowMs, warnings } = request;
+  const { info, query, user, nowMs, warnings, audit } = request;
   return {
     user,
     namespace: info.namespace,
@@ -58,6 +61,7 @@ export function requestContextOf(request: ApiRequest): RequestContext {
     fieldValidation: fieldValidationOf(query),
     nowMs,
     fieldManager: fieldManagerOf(request),
+    ...(audit === undefined ? {} : { annotate: (key: string, value: string) => audit.annotate(key, value) }),
     warn: (message) => {
       if (!warnings.includes(message)) warnings.push(message);
     },

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { newBadRequest, newStatusError, newUnauthorized } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
+import type { AuditEntry, Auditor } from '../audit/auditor.ts';
 import type { Authenticator, UserInfo } from '../authentication/authenticator.ts';
 import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts';
 import { newForbiddenRequest } from '../authorization/forbidden.ts';
@@ -41,6 +42,7 @@ export interface HttpServerOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics: ServerMetrics;
+  readonly auditor?: Auditor | undefined;
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
   /** Resolves when the API can be served: before that not even authorization has what it decides from. */
@@ -66,6 +68,7 @@ interface Passed {
   readonly query: URLSearchParams;
   readonly user: UserInfo;
   readonly release: () => void;
+  readonly audit: AuditEntry | undefined;
 }
 
 /** Requests without an end of their own: they count as long-running and have no place in the limits. */
@@ -171,7 +174,7 @@ class RequestFilters {
 
   /** Runs before the body is read. */
   async pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { authenticator, authorizer, metrics, clock } = this.#options;
+    const { authenticator, authorizer, metrics, clock, auditor } = this.#options;
     const { raw } = request;
     const { path, query } = splitUrl(raw.url ?? '/');
     let info: RequestInfo;
@@ -189,19 +192,27 @@ class RequestFilters {
       metrics.finished(info, { code: reply.raw.statusCode, seconds, dryRun, longRunning });
     });
     const caller = await authenticator.authenticate(raw);
-    if (caller === undefined) throw newUnauthorized();
+    const audited = { info, raw, response: reply.raw, longRunning };
+    if (caller === undefined) {
+      auditor?.begin({ ...audited, user: undefined });
+      throw newUnauthorized();
+    }
     if (isApiPath(info.path)) await this.#options.whenReady();
-    const user = impersonatedUser(raw.headers, caller, authorizer) ?? caller;
+    const impersonated = impersonatedUser(raw.headers, caller, authorizer);
+    const user = impersonated ?? caller;
+    const audit = auditor?.begin({ ...audited, user: caller, impersonated });
     const attributes: AuthorizationAttributes = { user, ...info };
-    this.#authorize(attributes);
+    this.#authorize(attributes, audit);
     if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
     const release = longRunning ? () => undefined : this.#limits.take(info, user);
     reply.raw.once('close', release);
-    this.#passed.set(raw, { info, query, user, release });
+    this.#passed.set(raw, { info, query, user, release, audit });
   }
 
-  #authorize(attributes: AuthorizationAttributes): void {
+  #authorize(attributes: AuthorizationAttributes, audit?: AuditEntry): void {
     const { decision, reason } = this.#options.authorizer.authorize(attributes);
+    audit?.annotate('authorization.k8s.io/decision', decision === 'allow' ? 'allow' : 'forbid');
+    audit?.annotate('authorization.k8s.io/reason', reason);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
   }
 
@@ -209,7 +220,8 @@ class RequestFilters {
     const { raw } = request;
     const passed = this.#passed.get(raw);
     if (passed === undefined) throw newUnauthorized();
-    const { info, query, user } = passed;
+    const { info, query, user, audit } = passed;
+    audit?.received(request.body instanceof Buffer ? request.body : undefined);
     const { handleApi, handlePath, logger, clock } = this.#options;
     const response = reply.raw;
     void reply.hijack();
@@ -224,7 +236,7 @@ class RequestFilters {
         const body = request.body instanceof Buffer ? request.body : undefined;
         const authorize = (verb: string): void => this.#authorize({ user, ...info, verb });
         const nowMs = clock.now();
-        const api = { info, query, user, raw, response, body, mediaType, nowMs, authorize, warnings: [] };
+        const api = { info, query, user, raw, response, body, mediaType, nowMs, authorize, audit, warnings: [] };
         writeApiResponse(api, await handleApi(api));
       } else if (!(await handlePath(info, query, raw, response))) writeNotFound(response);
     } catch (error) {
