@@ -70,7 +70,8 @@ export function grpcMessage(bytes: Buffer): Buffer {
 export interface CallHandlers {
   /** A whole message; good until the call returns. */
   readonly message: (bytes: Buffer) => void;
-  readonly end: () => void;
+  /** `trailers` as they came: readable where the server does not compress them. */
+  readonly end: (trailers: Buffer) => void;
 }
 
 interface Call extends CallHandlers {
@@ -174,10 +175,10 @@ export class Http2Connection {
     switch (type) {
       case DATA:
         this.#data(stream, payload);
-        if ((flags & END_STREAM) !== 0) this.#end(stream);
+        if ((flags & END_STREAM) !== 0) this.#end(stream, Buffer.alloc(0));
         return;
       case HEADERS:
-        if ((flags & END_STREAM) !== 0) this.#end(stream);
+        if ((flags & END_STREAM) !== 0) this.#end(stream, payload);
         return;
       case SETTINGS:
         if ((flags & ACK) === 0) this.#write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
@@ -215,9 +216,9 @@ export class Http2Connection {
     call.partial = bytes.length === 0 ? undefined : Buffer.from(bytes);
   }
 
-  #end(stream: number): void {
+  #end(stream: number, trailers: Buffer): void {
     const call = this.#calls.get(stream);
     this.#calls.delete(stream);
-    call?.end();
+    call?.end(trailers);
   }
 }

@@ -76,7 +76,7 @@ async function measure(options: WatchLoadOptions): Promise<WatchLoadResult> {
     const message = grpcMessage(putRequest(Buffer.from(`watched/${counts.sent++ % KEYS}`), value));
     await new Promise<void>((resolve) => {
       const ignore = (): void => undefined;
-      writer.call('/etcdserverpb.KV/Put', message, { last: true }, { message: ignore, end: resolve });
+      writer.call('/etcdserverpb.KV/Put', message, { last: true }, { message: ignore, end: () => resolve() });
     });
   };
   const all = async (count: number): Promise<void> => {

@@ -1,5 +1,6 @@
 import { ConsensusError, type ConsensusErrorCode } from '../consensus.ts';
 import type { ReadState } from '../raft/state.ts';
+import { AbortGroups } from './abort-groups.ts';
 
 /** Reads of this member that may wait. */
 export const READS_PENDING_MAX = 50_000;
@@ -12,7 +13,6 @@ interface Reader {
   readonly resolve: () => void;
   readonly reject: (error: ConsensusError) => void;
   readonly signal: AbortSignal;
-  readonly onAbort: () => void;
   settled: boolean;
 }
 
@@ -26,6 +26,7 @@ interface Round {
  * later index serves an earlier read.
  */
 export class PendingReads {
+  readonly #aborts = new AbortGroups<Reader>((reader) => this.#settle(reader, 'timeout'));
   #context: number;
   #waiting: Reader[] = [];
   readonly #rounds = new Map<number, Round>();
@@ -47,9 +48,8 @@ export class PendingReads {
     if (signal.aborted) return Promise.reject(new ConsensusError('timeout', { cause: signal.reason }));
     if (this.#size >= READS_PENDING_MAX) return Promise.reject(new ConsensusError('too-many-requests'));
     return new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => this.#settle(reader, 'timeout');
-      const reader: Reader = { resolve, reject, signal, onAbort, settled: false };
-      signal.addEventListener('abort', onAbort, { once: true });
+      const reader: Reader = { resolve, reject, signal, settled: false };
+      this.#aborts.add(signal, reader);
       this.#size++;
       this.#waiting.push(reader);
     });
@@ -113,7 +113,7 @@ export class PendingReads {
     if (reader.settled) return;
     reader.settled = true;
     this.#size--;
-    reader.signal.removeEventListener('abort', reader.onAbort);
+    this.#aborts.delete(reader.signal, reader);
     if (code === undefined) reader.resolve();
     else reader.reject(new ConsensusError(code, cause === undefined ? {} : { cause }));
   }

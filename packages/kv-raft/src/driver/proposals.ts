@@ -1,6 +1,7 @@
 import { ConsensusError, MembershipError, type ConsensusErrorCode } from '../consensus.ts';
 import type { DropReason, Proposal } from '../raft/message.ts';
 import type { ProposeOutcome } from '../raft/proposals.ts';
+import { AbortGroups } from './abort-groups.ts';
 import type { RequestId } from './envelope.ts';
 
 /** Proposals of this member that may wait for a leader or for their result, and the bytes of those that wait for a leader. */
@@ -37,7 +38,6 @@ interface Pending<R> {
   readonly resolve: (result: R) => void;
   readonly reject: (error: Error) => void;
   readonly signal: AbortSignal;
-  readonly onAbort: () => void;
   /** The MsgProp that it went with, once it was given to the core. */
   context: number | undefined;
 }
@@ -53,6 +53,7 @@ export class PendingProposals<R> {
   #queue: Pending<R>[] = [];
   #queuedBytes = 0;
   readonly #pending = new Map<number, Pending<R>>();
+  readonly #aborts = new AbortGroups<number>((request) => this.#abort(request));
 
   constructor(instance: bigint) {
     this.instance = instance;
@@ -74,9 +75,8 @@ export class PendingProposals<R> {
     const request = ++this.#request;
     const proposal = { type, data: encode({ instance: this.instance, request }) };
     return new Promise<R>((resolve, reject) => {
-      const onAbort = (): void => this.#abort(request);
-      const pending = { request, proposal, resolve, reject, signal, onAbort, context: undefined };
-      signal.addEventListener('abort', onAbort, { once: true });
+      const pending = { request, proposal, resolve, reject, signal, context: undefined };
+      this.#aborts.add(signal, request);
       this.#pending.set(request, pending);
       this.#queue.push(pending);
       this.#queuedBytes += proposal.data.length;
@@ -173,7 +173,7 @@ export class PendingProposals<R> {
     const pending = this.#pending.get(request);
     if (pending === undefined) return undefined;
     this.#pending.delete(request);
-    pending.signal.removeEventListener('abort', pending.onAbort);
+    this.#aborts.delete(pending.signal, request);
     return pending;
   }
 }
