@@ -72,7 +72,8 @@ await t.test('objects are created, read, changed and deleted', async (t) => {
   t.equal(patched.spec?.replicas, 0);
   const scale = await apps.readNamespacedDeploymentScale({ namespace, name: 'crud' });
   t.equal(scale.kind, 'Scale');
-  const stale = { ...deployment, spec: { ...deployment.spec, replicas: 5 } } as typeof deployment;
+  const stale = structuredClone(deployment);
+  if (stale.spec !== undefined) stale.spec.replicas = 5;
   await t.rejects(apps.replaceNamespacedDeployment({ namespace, name: 'crud', body: stale }), { code: 409 });
   const list = await apps.listNamespacedDeployment({ namespace, labelSelector: 'app=crud' });
   t.equal(list.items.length, 0, 'the label is the template’s');
@@ -95,7 +96,7 @@ await t.test('objects are created, read, changed and deleted', async (t) => {
     kind: 'ConfigMap',
     metadata: { name: 'made', namespace },
     data: { a: '1' },
-  } as V1ConfigMap);
+  });
   t.match(made, { metadata: { uid: /./u } });
   await objects.delete(made);
 });
@@ -189,7 +190,8 @@ await t.test('an informer whose connection breaks over and over misses nothing',
     async () => {
       const { items } = await core.listNamespacedConfigMap({ namespace, labelSelector: 'set=informed' });
       const expected = new Map(items.map(({ metadata, data }) => [metadata?.name ?? '', data?.['n'] ?? '']));
-      const text = (map: ReadonlyMap<string, string>): string => JSON.stringify([...map].toSorted());
+      const text = (map: ReadonlyMap<string, string>): string =>
+        JSON.stringify([...map].toSorted(([a], [b]) => a.localeCompare(b)));
       if (text(expected) !== text(seen)) throw new Error(`${text(seen)} instead of ${text(expected)}`);
     },
     { deadlineMs: 20_000 },
@@ -274,8 +276,9 @@ await t.test('of candidates for a Lease one leads, and another takes over when i
     body: { metadata: { name }, spec: { leaseDurationSeconds: 15 } },
   });
   const take = async (holderIdentity: string, seen: typeof lease): Promise<boolean> => {
-    const spec = { ...seen.spec, holderIdentity, renewTime: new V1MicroTime(Date.now()) };
-    return await coordination.replaceNamespacedLease({ namespace, name, body: { ...seen, spec } }).then(
+    const body = structuredClone(seen);
+    body.spec = Object.assign(body.spec ?? {}, { holderIdentity, renewTime: new V1MicroTime(Date.now()) });
+    return await coordination.replaceNamespacedLease({ namespace, name, body }).then(
       () => true,
       (error: unknown) => {
         if (error instanceof ApiException && error.code === 409) return false;

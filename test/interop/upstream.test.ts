@@ -105,7 +105,11 @@ await t.test(
       });
       t.match(await ask('admin'), { username: 'admin' });
       const published = await parts.kubectl(
-        ...['-n', 'kube-system', 'get', 'configmap', 'extension-apiserver-authentication'],
+        '-n',
+        'kube-system',
+        'get',
+        'configmap',
+        'extension-apiserver-authentication',
         '-o=jsonpath={.data.requestheader-allowed-names} {.data.client-ca-file}',
       );
       t.match(published, /^\["front-proxy"\] -----BEGIN CERTIFICATE-----/u);
