@@ -58,6 +58,11 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'storageclasses.storage.k8s.io': storage.storageClassStrategy,
 };
 
+/** Whether a resource has rules of its own, beyond its schema. */
+export function hasOwnStrategy({ group, resource }: Pick<Resource, 'group' | 'resource'>): boolean {
+  return Object.hasOwn(strategies, group === '' ? resource : `${resource}.${group}`);
+}
+
 /** The strategy of a resource; one without rules of its own only has the fields that its schema requires. */
 export function strategyFor({ group, resource, model }: Pick<Resource, 'group' | 'resource' | 'model'>): Strategy {
   const key = group === '' ? resource : `${resource}.${group}`;
