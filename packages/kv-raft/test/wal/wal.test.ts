@@ -72,13 +72,6 @@ await t.test('on real files', async (t) => {
     await t.rejects(Wal.open(at), { name: 'WalCorruptError', offset: 0 });
   });
 
-  await t.test('an empty segment is no log', async (t) => {
-    const at = options();
-    await (await Wal.create(at, metadata)).close();
-    await truncate(await lastSegment(at), 0);
-    await t.rejects(Wal.open(at), { name: 'WalCorruptError', offset: 0 });
-  });
-
   await t.test('entries written again replace those after them', async (t) => {
     const at = options();
     const wal = await Wal.create(at, metadata);
