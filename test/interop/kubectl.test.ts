@@ -277,6 +277,9 @@ await t.test('run, logs, exec, cp, attach, port-forward, proxy', async (t) => {
   t.match((await kubectl('logs busy')).stdout, /started/u);
   t.match((await kubectl('logs -l app=web --prefix --tail=1')).stdout, /^\[pod\/web-/mu);
   t.equal((await kubectl('exec busy -- echo hi')).stdout, 'hi\n');
+  const echo = "sh -c 'while read -r line; do echo got $line; done; echo over'";
+  const talk = await kubectl(`run talk -i --rm --restart=Never --image=x --command -- ${echo}`, { input: 'hello\n' });
+  t.match(talk.stdout, /got hello\nover\n[\s\S]*deleted/u);
   await writeFile(join(folder, 'file'), 'content');
   await kubectl(`cp ${join(folder, 'file')} busy:copied`);
   await kubectl(`cp busy:copied ${join(folder, 'back')}`);
