@@ -114,8 +114,7 @@ void t.test('what pods, Services, claims and other objects use of a quota', (t) 
 
 void t.test('a quota counts the pods that all its scopes match', (t) => {
   const evaluator = quotaEvaluator({ group: '', resource: 'pods' });
-  const quota = (spec: Record<string, unknown>): ResourceQuota =>
-    object({ spec: { hard: { pods: '5' }, ...spec } }) as unknown as ResourceQuota;
+  const quota = (spec: Record<string, unknown>): ResourceQuota => object({ spec: { hard: { pods: '5' }, ...spec } });
   const plain = object({ spec: { containers: [{ name: 'c' }] } });
   const ending = object({
     spec: { containers: [container({ cpu: '1' })], activeDeadlineSeconds: 5, priorityClassName: 'high' },

@@ -6,6 +6,7 @@ import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
 import { AuditLog } from './audit/audit-log.ts';
 import { Auditor } from './audit/auditor.ts';
+import { publishAuthentication } from './authentication-config-map.ts';
 import { createBootstrapObjects } from './bootstrap.ts';
 import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
@@ -199,6 +200,7 @@ export class ApiServer implements Component {
         await this.#stack.feed.waitFor(0);
         await this.#custom.settled();
         await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+        await publishAuthentication(this.#stack, this.#options.config, clock.now());
         this.#bootstrapped = true;
         this.#ready.resolve();
         return;

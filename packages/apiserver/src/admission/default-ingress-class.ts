@@ -18,7 +18,7 @@ export const defaultIngressClass: AdmissionPlugin = {
       .list(ingressClasses)
       .filter(({ metadata }) => metadata.annotations?.[DEFAULT_CLASS] === 'true')
       .toSorted((a, b) => {
-        const [left, right] = [a, b].map(({ metadata }) => String(metadata.creationTimestamp ?? ''));
+        const [left, right] = [a, b].map(({ metadata }) => metadata.creationTimestamp ?? '');
         if (left !== right) return (left ?? '') < (right ?? '') ? 1 : -1;
         return (a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1;
       });

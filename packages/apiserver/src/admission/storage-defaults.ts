@@ -8,7 +8,7 @@ const BETA_CLASS = 'volume.beta.kubernetes.io/storage-class';
 
 /** Of several default classes the newest counts; of as new ones, the first by name. */
 function defaultClassOf(classes: readonly StorageClass[]): StorageClass | undefined {
-  const created = ({ metadata }: StorageClass): string => String(metadata.creationTimestamp ?? '');
+  const created = ({ metadata }: StorageClass): string => metadata.creationTimestamp ?? '';
   return classes
     .filter(({ metadata }) => metadata.annotations?.[DEFAULT_CLASS] === 'true')
     .toSorted((a, b) =>

@@ -156,10 +156,10 @@ function captureResponse(response: ServerResponse, keep: (body: unknown) => void
 function onceStarted(response: ServerResponse, tell: () => void): void {
   const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => ServerResponse;
   let told = false;
-  response.writeHead = ((...args: unknown[]) => {
+  response.writeHead = (...args: unknown[]) => {
     const result = writeHead(...args);
     if (!told) tell();
     told = true;
     return result;
-  }) as typeof response.writeHead;
+  };
 }

@@ -126,7 +126,7 @@ export class ServiceAccountTokens {
     audiences: readonly string[],
   ): Promise<UserInfo | undefined> {
     if (audiences.length > 0 && !audiences.some((each) => this.audiences.includes(each))) return undefined;
-    const of = (name: string): string => String(claims[`kubernetes.io/serviceaccount/${name}`] ?? '');
+    const of = (name: string): string => (claims[`kubernetes.io/serviceaccount/${name}`] as string | undefined) ?? '';
     const namespace = of('namespace');
     const serviceaccount = { name: of('service-account.name'), uid: of('service-account.uid') };
     const secret = await this.#options.store.getConsistent(secrets, namespace, of('secret.name'));

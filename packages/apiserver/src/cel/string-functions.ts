@@ -20,13 +20,12 @@ function formatted(value: unknown, verb: string, precision: string | undefined):
         .toExponential(precision === undefined ? 6 : Number(precision))
         .replace(/e([+-])(\d)$/u, 'e$10$2');
     case 'b':
-      return typeof value === 'boolean' ? (value ? '1' : '0') : BigInt(value as bigint).toString(2);
+      return typeof value === 'boolean' ? (value ? '1' : '0') : (value as bigint).toString(2);
     case 'o':
-      return BigInt(value as bigint).toString(8);
+      return (value as bigint).toString(8);
     case 'x':
     case 'X': {
-      const text =
-        typeof value === 'string' ? Buffer.from(value).toString('hex') : BigInt(value as bigint).toString(16);
+      const text = typeof value === 'string' ? Buffer.from(value).toString('hex') : (value as bigint).toString(16);
       return verb === 'X' ? text.toUpperCase() : text;
     }
     default:
@@ -44,7 +43,7 @@ function textOf(value: unknown): string {
     const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
     return `{${entries.map(([key, each]) => `${key}: ${textOf(each)}`).join(', ')}}`;
   }
-  return String(value);
+  return `${value as number | bigint | boolean}`;
 }
 
 function format(template: string, values: readonly unknown[]): string {
@@ -106,8 +105,8 @@ export function registerStringFunctions(environment: Environment): void {
       'string.replace(string, string, int): string',
       (text: string, from: string, to: string, count: bigint) => replace(text, [from, to], Number(count)),
     )
-    .registerFunction('string.charAt(int): string', (text: string, at: bigint) => [...text][Number(at)] ?? '')
-    .registerFunction('string.reverse(): string', (text: string) => [...text].toReversed().join(''))
+    .registerFunction('string.charAt(int): string', (text: string, at: bigint) => Array.from(text)[Number(at)] ?? '')
+    .registerFunction('string.reverse(): string', (text: string) => Array.from(text).toReversed().join(''))
     .registerFunction('kubernetes.JSONPatch.escapeKey(string): string', (_space: FunctionSpace, key: string) =>
       key.replaceAll('~', '~0').replaceAll('/', '~1'),
     );

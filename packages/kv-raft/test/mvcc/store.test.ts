@@ -30,7 +30,7 @@ function execute(store: MvccStore, operation: Operation): OperationResult | Refu
 
 function kv(version: Version): ModelKv {
   const { key, create, main, version: number, lease, value } = version;
-  return { key, value: value.toString(), create, mod: main, version: number, lease };
+  return { key, value, create, mod: main, version: number, lease };
 }
 
 /** A result in the model's words. */
@@ -123,7 +123,7 @@ function compareAll(t: Tap, store: MvccStore, model: ModelStore): void {
       type: change.version === 0 ? 'DELETE' : 'PUT',
       key: change.key,
       mod: change.main,
-      value: change.value.toString(),
+      value: change.value,
     })),
     model.events.filter((event) => event.mod >= from),
     'the history',

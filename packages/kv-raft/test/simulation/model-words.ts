@@ -27,7 +27,7 @@ export function resultInModelWords(result: CommandResult): unknown {
 
 export function modelKv(version: Version): ModelKv {
   const { key, create, main, version: number, lease, value } = version;
-  return { key, value: value.toString(), create, mod: main, version: number, lease };
+  return { key, value, create, mod: main, version: number, lease };
 }
 
 function optional(version: Version | undefined): ModelKv | undefined {

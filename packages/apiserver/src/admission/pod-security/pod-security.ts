@@ -1,14 +1,5 @@
 /** PodSecurity: the labels of a namespace say which pods it takes (k8s.io/pod-security-admission). */
-import {
-  equalJson,
-  fieldInvalid,
-  namespaces,
-  newInvalid,
-  pods,
-  type Labels,
-  type Pod,
-  type UnstructuredObject,
-} from '@naru/api';
+import { equalJson, fieldInvalid, namespaces, newInvalid, pods, type Labels, type Pod } from '@naru/api';
 import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission.ts';
 import { isResource, refuse } from '../refusal.ts';
 import { baselineChecks } from './baseline-checks.ts';
@@ -156,7 +147,7 @@ function checkNamespace(attributes: AdmissionAttributes, store: AdmissionStore):
 }
 
 function warnOfPods(attributes: AdmissionAttributes, store: AdmissionStore, { level, version }: Policy): void {
-  const name = (attributes.object as UnstructuredObject | undefined)?.metadata.name ?? '';
+  const name = attributes.object?.metadata.name ?? '';
   const byProblem = new Map<string, string[]>();
   for (const pod of store.list(pods, name).slice(0, EXISTING_PODS_MAX)) {
     const problem = pod.spec === undefined ? undefined : violations(level, pod.spec, pod.metadata.annotations);

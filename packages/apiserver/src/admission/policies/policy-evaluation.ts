@@ -1,4 +1,3 @@
-import type { KubeObject } from '@naru/api';
 import { CelError } from '../../cel/cel-program.ts';
 import { toCel } from '../../cel/cel-values.ts';
 import type { Authorizer } from '../../authorization/authorizer.ts';
@@ -47,7 +46,7 @@ export async function* applications<Spec extends PolicySpec>(
       const { namespace } = attributes;
       for (const param of await paramsOf(policy.spec.paramKind, spec.paramRef, { store, namespace })) {
         const base = requestVariables(attributes, { version, authorizer, store });
-        const variables = withVariables(policy, { ...base, params: toCel(param as KubeObject | null) });
+        const variables = withVariables(policy, { ...base, params: toCel(param) });
         if (conditionsHold(policy.conditions, () => variables)) yield { binding, variables };
       }
     } catch (error) {

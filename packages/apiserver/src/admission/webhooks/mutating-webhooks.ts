@@ -73,10 +73,10 @@ function patchObject(
   let patched: JsonObject;
   try {
     const patch = JSON.parse(Buffer.from(response.patch, 'base64').toString()) as unknown;
-    patched = applyJsonPatch(object as unknown as JsonObject, patch);
+    patched = applyJsonPatch(object, patch);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw newInternalError(`${why}`, { cause: error });
+    throw newInternalError(why, { cause: error });
   }
   if (equalJson(patched, object)) return false;
   acceptObject(attributes, patched);

@@ -53,18 +53,18 @@ function setMatchDefaults(match: MatchResources | undefined): void {
   for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= '*';
 }
 
-const specOf = <T>(object: UnstructuredObject): T => (object['spec'] ?? {}) as T;
+const specOf = (object: UnstructuredObject): unknown => object['spec'] ?? {};
 
 function policyStrategy(isMutating: boolean): Strategy {
   return {
     applyDefaults(object) {
-      const spec = specOf<PolicySpec>(object);
+      const spec = specOf(object) as PolicySpec;
       spec.failurePolicy ??= 'Fail';
       if (isMutating) spec.reinvocationPolicy ??= 'Never';
       setMatchDefaults(spec.matchConstraints);
     },
     validate(object) {
-      const spec = specOf<PolicySpec>(object);
+      const spec = specOf(object) as PolicySpec;
       const errors: FieldError[] = optionalOneOf('spec.failurePolicy', spec.failurePolicy, ['Fail', 'Ignore']);
       if (spec.matchConstraints === undefined) errors.push(fieldRequired('spec.matchConstraints'));
       else if ((spec.matchConstraints.resourceRules ?? []).length === 0)
@@ -162,9 +162,9 @@ interface BindingSpec {
 
 function bindingStrategy(isMutating: boolean): Strategy {
   return {
-    applyDefaults: (object) => setMatchDefaults(specOf<BindingSpec>(object).matchResources),
+    applyDefaults: (object) => setMatchDefaults((specOf(object) as BindingSpec).matchResources),
     validate(object) {
-      const { policyName, validationActions = [], paramRef } = specOf<BindingSpec>(object);
+      const { policyName, validationActions = [], paramRef } = specOf(object) as BindingSpec;
       const errors = required('spec.policyName', policyName ?? '');
       if (!isMutating) {
         if (validationActions.length === 0)
