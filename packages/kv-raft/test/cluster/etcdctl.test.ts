@@ -74,6 +74,8 @@ function mask(text: string): string {
         .replaceAll(/took = [\d.µmns]+/gu, 'took = T')
         .replaceAll(/remaining\(\d+s\)/gu, 'remaining(R)')
         .replaceAll(/(?<=^(http:\/\/)?HOST, )\d+$/gu, 'HASH')
+        // An id is made of the URLs and the second: within the same one it is the id that is found taken.
+        .replaceAll(/member ID already exist|Peer URLs already exists/gu, 'MEMBER EXISTS')
         // etcd tells them in no order.
         .replaceAll(/(?<=keys\(\[).*(?=\]\))/gu, (keys) => keys.split(' ').toSorted().join(' '))
         .replaceAll(

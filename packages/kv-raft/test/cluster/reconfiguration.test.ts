@@ -53,6 +53,8 @@ function mask({ status, output }: Answer): Answer {
     .map((line) =>
       line
         .replaceAll(/(?<=ETCD_INITIAL_CLUSTER=").*(?=")/gu, (list) => list.split(',').toSorted().join())
+        // An id is made of the URLs and the second: within the same one it is the id that is found taken.
+        .replaceAll(/member ID already exist|Peer URLs already exists/gu, 'MEMBER EXISTS')
         .replaceAll(/:\d{5}/gu, ':PORT')
         .replaceAll(/ *\b[0-9a-f]{12,16}\b/gu, ' ID'),
     );
