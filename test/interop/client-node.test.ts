@@ -44,7 +44,11 @@ const pod: V1Pod = {
   metadata: { name: 'web', labels: { app: 'web' } },
   spec: {
     containers: [
-      { name: 'main', image: 'naru.dev/hello:1' },
+      {
+        name: 'main',
+        image: 'naru.dev/hello:1',
+        readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 },
+      },
       { name: 'talk', image: 'x', command: ['sh', '-c', 'echo one; echo two; while :; do sleep 1; done'] },
     ],
   },

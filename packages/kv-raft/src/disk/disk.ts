@@ -34,7 +34,7 @@ export interface DiskFile {
 export async function readWhole(disk: Disk, path: string): Promise<Buffer> {
   const file = await disk.open(path);
   try {
-    const bytes = Buffer.alloc(await file.size());
+    const bytes = Buffer.allocUnsafeSlow(await file.size());
     const count = await file.read(bytes, 0);
     return bytes.subarray(0, count);
   } finally {

@@ -24,6 +24,9 @@ export interface SegmentName {
   readonly firstIndex: number;
 }
 
+/** The data of entries is copied to pieces of this size, each in memory as long as one of its entries. */
+const SLAB_BYTES = 1 << 20;
+
 const segmentPattern = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/u;
 
 export function segmentName(number: number, firstIndex: number): string {
@@ -69,6 +72,8 @@ export class WalReplay {
   /** Bytes that were cut off as the rest of a write that a crash interrupted. */
   tornBytes = 0;
   readonly #after: number;
+  /** Room for the data of entries. */
+  #slab = Buffer.alloc(0);
 
   /** Entries up to index `after` are checked, but not kept: a snapshot has them. */
   constructor(after = 0) {
@@ -107,8 +112,16 @@ export class WalReplay {
     const first = this.entries[0];
     if (first !== undefined)
       this.entries.length = Math.max(0, Math.min(this.entries.length, entry.index - first.index));
-    // A copy: a view would keep the whole segment in memory.
-    if (entry.index > this.#after) this.entries.push({ ...entry, data: Buffer.from(entry.data) });
+    if (entry.index > this.#after) this.entries.push({ ...entry, data: this.#copyOf(entry.data) });
+  }
+
+  /** A view of the segment would keep all of it in memory, a buffer for each entry costs more than all the rest of a start. */
+  #copyOf(data: Uint8Array): Uint8Array {
+    if (data.length > this.#slab.length) this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, data.length));
+    const copy = this.#slab.subarray(0, data.length);
+    copy.set(data);
+    this.#slab = this.#slab.subarray(data.length);
+    return copy;
   }
 }
 

@@ -30,6 +30,8 @@ interface Run {
   readonly until?: string;
   /** Asks the first member alone, as some commands must. */
   readonly firstEndpoint?: boolean;
+  /** Default 20 s. */
+  readonly deadlineMs?: number;
 }
 
 const DEADLINE_MS = 20_000;
@@ -50,7 +52,7 @@ async function etcdctl(cluster: Members, argv: readonly string[], run: Run = {})
     child.once('error', (error) => reject(new Error('etcdctl is missing: install etcd-client', { cause: error })));
     child.once('close', resolve);
   });
-  const deadline = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
+  const deadline = setTimeout(() => child.kill('SIGKILL'), run.deadlineMs ?? DEADLINE_MS);
   child.stdin.on('error', () => {});
   child.stdin.end(run.stdin ?? '');
   const status = await closed;
@@ -304,6 +306,24 @@ await t.test('a snapshot is saved, and its file whole', async (t) => {
     t.match(stdout, new RegExp(`Snapshot saved at ${file}\n$`, 'u'));
     t.equal((await stat(file)).size % 512, 32, 'it ends with its SHA-256');
   }
+});
+
+await t.test('check perf: 150 writes a second for a minute', async (t) => {
+  // What it finds depends on what else the machine does; that it gets through does not.
+  const essence = ({ stdout, stderr }: Answer): readonly string[] =>
+    `${stdout}${stderr}`
+      .split(/[\r\n]+/u)
+      .filter((line) => /^(PASS|FAIL)/u.test(line))
+      .map((line) => line.replaceAll(/[\d.]+/gu, 'N').replace(/^(PASS|FAIL)(?=: )/u, 'PASS|FAIL'))
+      .map((line) => line.replace(/too (low|slow|high): |^(PASS|FAIL)$/u, ''));
+  const [expected, actual] = await Promise.all(
+    [etcd, ours].map(
+      async (cluster) =>
+        await etcdctl(cluster, ['check', 'perf', '--load=s', '--auto-compact'], { deadlineMs: 90_000 }),
+    ),
+  );
+  t.same(essence(actual as Answer), essence(expected as Answer));
+  t.match(actual?.stdout, /Throughput/u);
 });
 
 await t.test('users, roles and what they may', async (t) => {
