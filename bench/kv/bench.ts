@@ -55,11 +55,15 @@ export async function benchKv(args: readonly string[]): Promise<void> {
   await ensureWrk();
   const effort = values.quick ? quick : full;
   const rows: Row[] = [];
-  await measureLoads(effort, (name) => only.includes(name), rows);
-  for (const [name, measure] of Object.entries(own)) {
-    if (!only.includes(name)) continue;
-    print(`measuring ${name}`);
-    rows.push(...(await measure(effort)));
+  try {
+    await measureLoads(effort, (name) => only.includes(name), rows);
+    for (const [name, measure] of Object.entries(own)) {
+      if (!only.includes(name)) continue;
+      print(`measuring ${name}`);
+      rows.push(...(await measure(effort)));
+    }
+  } finally {
+    // What was measured before something failed is not lost.
+    printTable(rows);
   }
-  printTable(rows);
 }

@@ -73,7 +73,10 @@ export function* snapshotPayloads(store: MvccStore, header: SnapshotHeader): Gen
   yield writer.take();
 }
 
-/** The records at `revision`; equal stores give equal payloads. Returns how many keys there were. */
+/**
+ * The records at `revision`. Equal stores give equal records, but may give them in other pieces, each with a byte at its
+ * head. Returns how many keys there were.
+ */
 export function* recordPayloads(
   store: MvccStore,
   at: { readonly revision: number; readonly compactRevision: number },
