@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { EtcdClient } from '@naru/etcd';
 import { eventually } from '@naru/testkit';
 
-const KV_RAFT_MAIN = join(import.meta.dirname, '..', '..', 'packages', 'kv-raft', 'src', 'main.ts');
+const REPOSITORY = join(import.meta.dirname, '..', '..');
+const KV_RAFT_MAIN = join(REPOSITORY, 'packages', 'kv-raft', 'src', 'main.ts');
 const READY_DEADLINE_MS = 60_000;
 const TICKS_PER_SECOND = 100;
 const OUTPUT_CHARACTERS_KEPT = 4000;
@@ -74,7 +75,11 @@ export class StoreCluster implements AsyncDisposable {
     ];
     const [program, ...first] =
       this.store === 'etcd' ? ['etcd', '--log-level=error'] : [process.execPath, KV_RAFT_MAIN];
-    const child = spawn(program ?? '', [...first, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program ?? '', [...first, ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // As naru starts its members.
+      env: { ...process.env, NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') },
+    });
     const note = (chunk: Buffer): void => {
       member.output = (member.output + chunk.toString()).slice(-OUTPUT_CHARACTERS_KEPT);
     };

@@ -41,3 +41,27 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer> {
     await file.close();
   }
 }
+
+/** A file's bytes from its beginning, in pieces of at most `size`; while one is dealt with the next is being read. */
+export async function* readPieces(file: DiskFile, size: number): AsyncGenerator<Buffer> {
+  let position = 0;
+  const read = (): Promise<Buffer> => {
+    const piece = Buffer.allocUnsafeSlow(size);
+    const reading = file.read(piece, position).then((count) => {
+      position += count;
+      return piece.subarray(0, count);
+    });
+    // Whoever comes for the piece is told; nobody may.
+    reading.catch(() => undefined);
+    return reading;
+  };
+  let ahead = read();
+  try {
+    for (let piece = await ahead; piece.length > 0; piece = await ahead) {
+      ahead = read();
+      yield piece;
+    }
+  } finally {
+    await ahead.catch(() => undefined);
+  }
+}

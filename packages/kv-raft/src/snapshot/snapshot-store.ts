@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Disk } from '../disk/disk.ts';
+import { readPieces, type Disk } from '../disk/disk.ts';
 import type { SnapshotMark } from '../wal/record.ts';
 import { decodeSnapshot, encodeSnapshot, type SnapshotHeader } from './snapshot-file.ts';
 
@@ -76,13 +76,7 @@ export class SnapshotStore {
   async *readBytes(mark: SnapshotMark): AsyncGenerator<Uint8Array> {
     const file = await this.#disk.open(join(this.#directory, snapshotName(mark)));
     try {
-      for (let position = 0; ;) {
-        const piece = Buffer.allocUnsafe(READ_BYTES);
-        const count = await file.read(piece, position);
-        if (count === 0) return;
-        position += count;
-        yield piece.subarray(0, count);
-      }
+      yield* readPieces(file, READ_BYTES);
     } finally {
       await file.close();
     }

@@ -1,5 +1,6 @@
 import { ByteReader, DecodeError, type ByteWriter } from '../codec/bytes.ts';
 import { crc32c } from '../codec/crc32c.ts';
+import type { PieceReader } from '../codec/piece-reader.ts';
 import type { Entry, HardState } from '../raft/message.ts';
 
 /** Whose log it is; written once at the head of every segment. */
@@ -113,24 +114,47 @@ function readItem(reader: ByteReader): WalItem {
   }
 }
 
-interface RecordAt {
+/** A record's header; undefined when it is none. */
+function readHeader(bytes: Buffer): { readonly length: number; readonly sequence: number } | undefined {
+  if (bytes.length < RECORD_HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC) return undefined;
+  const length = bytes.readUInt32BE(4);
+  if (length > RECORD_BYTES_MAX) return undefined;
+  return { length, sequence: bytes.readUInt32BE(8) * 0x1_0000_0000 + bytes.readUInt32BE(12) };
+}
+
+function isIntact(header: Buffer, payload: Buffer): boolean {
+  return crc32c(payload, crc32c(header.subarray(4, 16))) === header.readUInt32BE(16);
+}
+
+export interface WalRecord {
   readonly sequence: number;
   readonly payload: Buffer;
+}
+
+/** The next record; undefined when there is no intact one. */
+export async function takeRecord(reader: PieceReader): Promise<WalRecord | undefined> {
+  const head = await reader.take(RECORD_HEADER_BYTES);
+  const header = readHeader(head);
+  if (header === undefined) return undefined;
+  const payload = await reader.take(header.length);
+  if (payload.length < header.length || !isIntact(head, payload)) return undefined;
+  return { sequence: header.sequence, payload };
+}
+
+interface RecordAt extends WalRecord {
   /** Where the next record begins. */
   readonly end: number;
 }
 
 /** The record at `offset`; undefined when there is no intact one. */
 export function recordAt(segment: Buffer, offset: number): RecordAt | undefined {
-  if (offset + RECORD_HEADER_BYTES > segment.length || segment.readUInt32BE(offset) !== MAGIC) return undefined;
-  const length = segment.readUInt32BE(offset + 4);
-  const end = offset + RECORD_HEADER_BYTES + length;
-  if (length > RECORD_BYTES_MAX || end > segment.length) return undefined;
+  const head = segment.subarray(offset, offset + RECORD_HEADER_BYTES);
+  const header = readHeader(head);
+  if (header === undefined) return undefined;
+  const end = offset + RECORD_HEADER_BYTES + header.length;
+  if (end > segment.length) return undefined;
   const payload = segment.subarray(offset + RECORD_HEADER_BYTES, end);
-  const crc = crc32c(payload, crc32c(segment.subarray(offset + 4, offset + 16)));
-  if (crc !== segment.readUInt32BE(offset + 16)) return undefined;
-  const sequence = segment.readUInt32BE(offset + 8) * 0x1_0000_0000 + segment.readUInt32BE(offset + 12);
-  return { sequence, payload, end };
+  return isIntact(head, payload) ? { sequence: header.sequence, payload, end } : undefined;
 }
 
 /** Whether an intact record with a sequence number above `sequence` begins after `offset`. */

@@ -1,7 +1,16 @@
 import { join } from 'node:path';
-import { readWhole, type Disk } from '../disk/disk.ts';
+import { PieceReader } from '../codec/piece-reader.ts';
+import { readPieces, readWhole, type Disk } from '../disk/disk.ts';
 import type { Entry, HardState } from '../raft/message.ts';
-import { hasRecordAfter, readItems, recordAt, type SnapshotMark, type WalItem, type WalMetadata } from './record.ts';
+import {
+  hasRecordAfter,
+  readItems,
+  RECORD_HEADER_BYTES,
+  takeRecord,
+  type SnapshotMark,
+  type WalItem,
+  type WalMetadata,
+} from './record.ts';
 
 /** The log is damaged in a place where a crash cannot have damaged it: acknowledged data may be lost. */
 export class WalCorruptError extends Error {
@@ -24,8 +33,8 @@ export interface SegmentName {
   readonly firstIndex: number;
 }
 
-/** The data of entries is copied to pieces of this size, each in memory as long as one of its entries. */
-const SLAB_BYTES = 1 << 20;
+/** Segments are read in pieces of this size; each is in memory as long as one of its entries, which are views of it. */
+const PIECE_BYTES = 1 << 20;
 
 const segmentPattern = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/u;
 
@@ -68,12 +77,10 @@ export class WalReplay {
   /** Sequence number of the last record. */
   sequence = 0;
   /** The last record, as it stands in its segment. */
-  lastRecord: { readonly path: string; readonly offset: number; readonly bytes: Buffer } | undefined;
+  lastRecord: { readonly path: string; readonly offset: number; readonly end: number } | undefined;
   /** Bytes that were cut off as the rest of a write that a crash interrupted. */
   tornBytes = 0;
   readonly #after: number;
-  /** Room for the data of entries. */
-  #slab = Buffer.alloc(0);
 
   /** Entries up to index `after` are checked, but not kept: a snapshot has them. */
   constructor(after = 0) {
@@ -112,16 +119,7 @@ export class WalReplay {
     const first = this.entries[0];
     if (first !== undefined)
       this.entries.length = Math.max(0, Math.min(this.entries.length, entry.index - first.index));
-    if (entry.index > this.#after) this.entries.push({ ...entry, data: this.#copyOf(entry.data) });
-  }
-
-  /** A view of the segment would keep all of it in memory, a buffer for each entry costs more than all the rest of a start. */
-  #copyOf(data: Uint8Array): Uint8Array {
-    if (data.length > this.#slab.length) this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, data.length));
-    const copy = this.#slab.subarray(0, data.length);
-    copy.set(data);
-    this.#slab = this.#slab.subarray(data.length);
-    return copy;
+    if (entry.index > this.#after) this.entries.push(entry);
   }
 }
 
@@ -134,14 +132,13 @@ export async function replayWal(disk: Disk, directory: string, after = 0): Promi
   const segments = await listSegments(disk, directory);
   for (const [i, segment] of segments.entries()) {
     const path = join(directory, segment.name);
-    const bytes = await readWhole(disk, path);
-    const end = replaySegment(replay, path, bytes, { isFirst: i === 0 });
-    if (end === bytes.length) continue;
+    const { end, size } = await replaySegment(replay, disk, path, { isFirst: i === 0 });
+    if (end === size) continue;
     if (i < segments.length - 1) throw new WalCorruptError(path, end, 'a record is damaged and segments follow');
     if (end === 0) throw new WalCorruptError(path, 0, 'the first record is damaged');
-    if (hasRecordAfter(bytes, end, replay.sequence))
+    if (hasRecordAfter(await readWhole(disk, path), end, replay.sequence))
       throw new WalCorruptError(path, end, 'a record is damaged and intact records follow');
-    replay.tornBytes = bytes.length - end;
+    replay.tornBytes = size - end;
     await cut(disk, path, end);
   }
   const first = segments[0];
@@ -158,11 +155,13 @@ export async function replayWal(disk: Disk, directory: string, after = 0): Promi
 async function writeAgain(
   disk: Disk,
   directory: string,
-  record: { readonly path: string; readonly offset: number; readonly bytes: Buffer },
+  record: { readonly path: string; readonly offset: number; readonly end: number },
 ): Promise<void> {
   const file = await disk.open(record.path);
   try {
-    await file.write(record.bytes, record.offset);
+    const bytes = Buffer.alloc(record.end - record.offset);
+    await file.read(bytes, record.offset);
+    await file.write(bytes, record.offset);
     await file.datasync();
   } finally {
     await file.close();
@@ -170,23 +169,36 @@ async function writeAgain(
   await disk.syncDirectory(directory);
 }
 
-/** @returns where the intact records end */
-function replaySegment(replay: WalReplay, path: string, bytes: Buffer, options: { readonly isFirst: boolean }): number {
-  let offset = 0;
-  for (;;) {
-    const record = recordAt(bytes, offset);
-    if (record === undefined) return offset;
-    const isStart = options.isFirst && offset === 0;
-    if (!isStart && record.sequence !== replay.sequence + 1)
-      throw new WalCorruptError(path, offset, `record ${record.sequence} follows record ${replay.sequence}`);
-    try {
-      for (const item of readItems(record.payload)) replay.add(item);
-    } catch (cause) {
-      throw new WalCorruptError(path, offset, cause instanceof Error ? cause.message : 'unreadable', { cause });
+/** @returns where the intact records end, and the segment's size */
+async function replaySegment(
+  replay: WalReplay,
+  disk: Disk,
+  path: string,
+  options: { readonly isFirst: boolean },
+): Promise<{ readonly end: number; readonly size: number }> {
+  const file = await disk.open(path);
+  const reader = new PieceReader(readPieces(file, PIECE_BYTES));
+  try {
+    const size = await file.size();
+    let offset = 0;
+    for (let record = await takeRecord(reader); record !== undefined; record = await takeRecord(reader)) {
+      const isStart = options.isFirst && offset === 0;
+      if (!isStart && record.sequence !== replay.sequence + 1)
+        throw new WalCorruptError(path, offset, `record ${record.sequence} follows record ${replay.sequence}`);
+      try {
+        for (const item of readItems(record.payload)) replay.add(item);
+      } catch (cause) {
+        throw new WalCorruptError(path, offset, cause instanceof Error ? cause.message : 'unreadable', { cause });
+      }
+      const end = offset + RECORD_HEADER_BYTES + record.payload.length;
+      replay.sequence = record.sequence;
+      replay.lastRecord = { path, offset, end };
+      offset = end;
     }
-    replay.sequence = record.sequence;
-    replay.lastRecord = { path, offset, bytes: bytes.subarray(offset, record.end) };
-    offset = record.end;
+    return { end: offset, size };
+  } finally {
+    await reader.close();
+    await file.close();
   }
 }
 

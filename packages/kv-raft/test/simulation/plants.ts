@@ -213,8 +213,8 @@ export const plants: readonly Plant[] = [
   {
     name: 'accept-damage-in-the-middle',
     file: 'wal/replay.ts',
-    find: 'if (hasRecordAfter(bytes, end, replay.sequence))',
-    replace: 'if (bytes.length < 0)',
+    find: 'if (hasRecordAfter(await readWhole(disk, path), end, replay.sequence))',
+    replace: 'if (size < 0)',
     budget: 15,
   },
   {
