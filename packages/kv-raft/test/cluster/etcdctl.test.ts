@@ -72,7 +72,8 @@ function mask(text: string): string {
           /"(cluster_id|member_id|raft_term|ID|lease|raftTerm|raftIndex|raftAppliedIndex|leader)":\d+/gu,
           '"$1":N',
         )
-        .replaceAll(/\b[0-9a-f]{14,16}\b/gu, 'ID')
+        // Padded to 16 digits.
+        .replaceAll(/ *\b[0-9a-f]{12,16}\b/gu, ' ID')
         .replaceAll(/took = [\d.µmns]+/gu, 'took = T')
         .replaceAll(/remaining\(\d+s\)/gu, 'remaining(R)')
         .replaceAll(/(?<=^(http:\/\/)?HOST, )\d+$/gu, 'HASH')
