@@ -1,21 +1,19 @@
-// Kubernetes' own conformance tests (e2e.test of 1.20, built beforehand; CONFORMANCE names the folder) on hollow nodes.
+// Kubernetes' own conformance tests (e2e.test of 1.20) on hollow nodes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
 import { ProcessCluster } from '@naru/testkit';
+import { missingPrograms, upstreamProgram } from './upstream-programs.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const PORT_BASE = 26_900;
-const folder = process.env['CONFORMANCE'] ?? '/opt/conformance';
-const program = join(folder, 'e2e.test');
-const kubectl = existsSync(join(folder, 'kubectl')) ? join(folder, 'kubectl') : 'kubectl';
-
-const skip = existsSync(program) ? false : `${program} is not there: Kubernetes' e2e.test must be built first`;
+const program = upstreamProgram('e2e.test');
+const kubectl = missingPrograms('kubectl') === false ? upstreamProgram('kubectl') : 'kubectl';
+const skip = missingPrograms('e2e.test');
 
 await t.test('the API passes the conformance tests of API machinery', { skip, timeout: 900_000 }, async (t) => {
   const list = (await readFile(join(root, 'test', 'conformance', 'api.txt'), 'utf8'))

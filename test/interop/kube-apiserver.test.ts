@@ -2,21 +2,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { eventually } from '@naru/testkit';
 import { Members } from '../../packages/kv-raft/test/cluster/members.ts';
+import { missingPrograms, upstreamProgram } from './upstream-programs.ts';
 
 t.setTimeout(600_000);
 
-const program = join(process.env['OUT'] ?? '/opt/conformance', 'kube-apiserver');
-const isThere = await access(program).then(
-  () => true,
-  () => false,
-);
-const skip = isThere ? false : `${program} is not there (Kubernetes 1.20, built from Debian's sources)`;
+const program = upstreamProgram('kube-apiserver');
+const skip = missingPrograms('kube-apiserver');
 const DEADLINE_MS = 120_000;
 const PORT = 22_100;
 

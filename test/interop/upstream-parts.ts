@@ -2,16 +2,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, runProgram, startRealEtcd, type RealEtcd } from '@naru/testkit';
+import { missingPrograms, upstreamProgram } from './upstream-programs.ts';
 import { CertificateAuthority } from '../../packages/naru/src/pki/certificate-authority.ts';
 
 const root = join(import.meta.dirname, '..', '..');
-/** Where Kubernetes' own programs are. */
-const upstreamFolder = process.env['CONFORMANCE_DIR'] ?? '/opt/conformance';
 const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubemark'] as const;
 const oursOf = {
   'kube-apiserver': 'apiserver',
@@ -21,17 +20,10 @@ const oursOf = {
 type ControlPlanePart = keyof typeof oursOf;
 
 /** Why these tests cannot run here; false: they can. */
-export async function missingUpstream(): Promise<string | false> {
-  for (const name of components) {
-    const path = join(upstreamFolder, name);
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere) return `${path} is not there (Kubernetes 1.20, built from Debian's sources)`;
-  }
-  if (process.getuid?.() !== 0) return 'hollow nodes need root';
-  return false;
+export function missingUpstream(): string | false {
+  const missing = missingPrograms(...components);
+  if (missing !== false) return missing;
+  return process.getuid?.() === 0 ? false : 'hollow nodes need root';
 }
 
 export class UpstreamParts implements AsyncDisposable {
@@ -107,7 +99,7 @@ export class UpstreamParts implements AsyncDisposable {
     const log = openSync(join(this.folder, `${part}.log`), 'a');
     const [command, ...first] =
       by === 'upstream' || part === 'kubemark'
-        ? [join(upstreamFolder, part)]
+        ? [upstreamProgram(part)]
         : [process.execPath, join(root, 'packages', oursOf[part], 'src', 'main.ts')];
     const child = spawn(command, [...first, ...flags], { cwd: this.folder, stdio: ['ignore', log, log] });
     closeSync(log);

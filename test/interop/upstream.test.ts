@@ -6,7 +6,7 @@ import { eventually } from '@naru/testkit';
 import { Agent, request } from 'undici';
 import { missingUpstream, UpstreamParts } from './upstream-parts.ts';
 
-const skip = await missingUpstream();
+const skip = missingUpstream();
 const DEADLINE_MS = 120_000;
 
 /** A Deployment comes up, grows, shrinks and goes. */

@@ -125,7 +125,11 @@ export const apiserverFlags = {
     values: ['lease', 'none', 'master-count'],
     description: 'How the endpoints of the kubernetes Service are kept: lease, or none.',
   },
-  'allow-privileged': { type: 'boolean', default: false, description: 'Allow privileged containers.' },
+  'allow-privileged': {
+    type: 'boolean',
+    default: false,
+    description: 'Accepted for compatibility; privileged containers are allowed, unless PodSecurity refuses them.',
+  },
   'anonymous-auth': {
     type: 'boolean',
     description: 'Whether callers without credentials are system:anonymous; default on health and version paths only.',
