@@ -33,6 +33,7 @@ export class GrpcServer implements AsyncDisposable {
   readonly #calls = new Set<GrpcCall>();
   #methods: Promise<ReadonlyMap<string, Method>> | undefined;
   #allClosed = (): void => undefined;
+  #stopped = false;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
@@ -40,6 +41,10 @@ export class GrpcServer implements AsyncDisposable {
 
   /** Takes a connection whose client begins with HTTP/2's preface. */
   accept(socket: Socket): void {
+    if (this.#stopped) {
+      socket.destroy();
+      return;
+    }
     const commonName = this.#options.clientCertAuth ? commonNameOf(socket) : undefined;
     let running = 0;
     const connection = new Http2Connection(socket, {
@@ -63,6 +68,7 @@ export class GrpcServer implements AsyncDisposable {
 
   /** Ends streams and connections; calls in flight have a moment to be answered. Nothing is accepted any more. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
     if (this.#connections.size === 0) return;
     const closed = new Promise<void>((resolve) => (this.#allClosed = resolve));
     for (const connection of this.#connections) connection.close();

@@ -12,7 +12,7 @@ export const alpnProtocols: readonly string[] = ['http/1.1', 'h2'];
 /**
  * Lets HTTP/2 connections share the port of an HTTP/1.1 server: over TLS by ALPN, otherwise by HTTP/2's preface.
  * `accept` takes them with all that they have sent. Dispose of it when the server stops: connections that have not sent
- * anything are closed.
+ * anything are closed, and so is whatever comes until the server listens no more: nobody would wait for its end.
  */
 export function sharePort(server: Server, accept: (socket: Socket) => void): Disposable {
   const isTls = server instanceof TlsServer;
@@ -22,8 +22,13 @@ export function sharePort(server: Server, accept: (socket: Socket) => void): Dis
     for (const listener of listeners) listener.call(server, socket);
   };
   const silent = new Set<Socket>();
+  let stopped = false;
   server.removeAllListeners(event);
   server.on(event, (socket: Socket) => {
+    if (stopped) {
+      socket.destroy();
+      return;
+    }
     if (isTls) {
       if ((socket as TLSSocket).alpnProtocol === 'h2') accept(socket);
       else acceptHttp1(socket);
@@ -39,6 +44,7 @@ export function sharePort(server: Server, accept: (socket: Socket) => void): Dis
   });
   return {
     [Symbol.dispose]: () => {
+      stopped = true;
       for (const socket of silent) socket.destroy();
     },
   };

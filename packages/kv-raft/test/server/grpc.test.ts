@@ -1,6 +1,8 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -112,6 +114,32 @@ await t.test('bad calls are answered with the codes of gRPC and etcd', async (t)
     t.equal(answer.status, status, `${path} ${answer.message}`);
     t.match(answer.message, message);
   }
+});
+
+await t.test('a server ends, whoever connects while it waits for its last calls', { timeout: 15_000 }, async (t) => {
+  const ending = await startTestServer();
+  const { hostname, port } = new URL(ending.url);
+  const open = (begin: Buffer): Socket => {
+    const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write(begin);
+    return socket;
+  };
+  const http2 = Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+    Buffer.from('000000040000000000', 'hex'),
+  ]);
+  // This one does not go when it is told to: the server waits for it a while.
+  const stubborn = open(http2);
+  await once(stubborn, 'data');
+  const ended = ending[Symbol.asyncDispose]();
+  await once(stubborn, 'end');
+  const late = [open(http2), open(Buffer.alloc(0))];
+  await ended;
+  await Promise.all(late.map(async (each) => await eventually(() => each.destroyed || each.readableEnded)));
+  for (const each of [stubborn, ...late]) each.destroy();
+  t.pass('and leaves no connection open');
 });
 
 await t.test('a deadline ends a call that waits', async (t) => {
