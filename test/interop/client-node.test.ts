@@ -92,7 +92,7 @@ await t.test('objects are created, read, changed and deleted', async (t) => {
           if (!(error instanceof ApiException) || error.code !== 404) throw error;
         },
       ),
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
   const objects = KubernetesObjectApi.makeApiClient(config);
   const made = await objects.create({
@@ -198,7 +198,7 @@ await t.test('an informer whose connection breaks over and over misses nothing',
         JSON.stringify([...map].toSorted(([a], [b]) => a.localeCompare(b)));
       if (text(expected) !== text(seen)) throw new Error(`${text(seen)} instead of ${text(expected)}`);
     },
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
   t.ok(proxy.cuts() > ROUNDS / 4, `${proxy.cuts()} connections were cut, ${restarts} restarts`);
   for (const name of ['informed-0', 'informed-1', 'informed-2', 'informed-3', 'informed-4']) {
@@ -230,7 +230,7 @@ await t.test('a watch from a resourceVersion sees each change once', async (t) =
   await core.createNamespacedConfigMap({ namespace, body: body('1') });
   await core.replaceNamespacedConfigMap({ namespace, name: 'watched', body: body('2') });
   await core.deleteNamespacedConfigMap({ namespace, name: 'watched' });
-  await eventually(() => t.strictSame(events.length, 3), { deadlineMs: 10_000 }).catch(() => undefined);
+  await eventually(() => events.length >= 3);
   t.strictSame(events, ['ADDED 1', 'MODIFIED 2', 'DELETED 2']);
   abort.abort();
 });

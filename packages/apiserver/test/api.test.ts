@@ -322,7 +322,7 @@ async function namespaces(t: Test, api: ApiFixture): Promise<void> {
       if (answer.status !== 403) throw new Error(`still ${answer.status}`);
       return answer;
     },
-    { deadlineMs: 5000 },
+    { deadlineMs: 60_000 },
   );
   t.match(late.body.message, /because it is being terminated/u);
   const finalized = await api.request('PUT', '/api/v1/namespaces/gone/finalize', {

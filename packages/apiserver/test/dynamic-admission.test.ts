@@ -313,7 +313,7 @@ await t.test('mutating policies', async (t) => {
       if (answer.body.metadata['labels'] === undefined) throw new Error(answer.text);
       return answer.body;
     },
-    { deadlineMs: 5000 },
+    { deadlineMs: 60_000 },
   );
   t.match(made, { metadata: { labels: { by: 'policy', own: 'labelled-by', 'a.b/c': '2' } }, data: { x: 'y' } });
   await removeAll('mutatingadmissionpolicies', 'mutatingadmissionpolicybindings');

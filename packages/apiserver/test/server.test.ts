@@ -27,12 +27,12 @@ await t.test('several servers start on an empty store at the same time, and leav
   );
   const service = await eventually(
     async () => await succeeded(first.request('GET', '/api/v1/namespaces/default/services/kubernetes')),
-    { deadlineMs: 10_000 },
+    { deadlineMs: 60_000 },
   );
   t.match(service.body, { spec: { clusterIP: '10.0.0.1', ports: [{ name: 'https', port: 443 }] } });
   const endpoints = await eventually(
     async () => await succeeded(first.request('GET', '/api/v1/namespaces/default/endpoints/kubernetes')),
-    { deadlineMs: 10_000 },
+    { deadlineMs: 60_000 },
   );
   t.match(endpoints.body['subsets'], [{ addresses: [{ ip: '127.0.0.1' }], ports: [{ name: 'https' }] }]);
   const version = await first.request('GET', '/version', { token: '' });
@@ -57,7 +57,7 @@ await t.test('several servers start on an empty store at the same time, and leav
     () => {
       if (seen.length !== 4) throw new Error(`${seen.length} events`);
     },
-    { deadlineMs: 5000 },
+    { deadlineMs: 60_000 },
   );
   for (const server of servers) await server[Symbol.asyncDispose]();
   await ended;

@@ -53,7 +53,7 @@ void t.test('usage is counted when a quota comes, and given back when objects go
         if (status?.used?.['pods'] !== pods) throw new Error(`${JSON.stringify(status)}: not ${pods} pods`);
         return status.used;
       },
-      { deadlineMs: 10_000 },
+      { deadlineMs: 60_000 },
     );
   t.same(await used('2'), { pods: '2', 'requests.cpu': '1', 'count/configmaps': '1' });
   await client.delete(pods, 'a', { namespace: 'default' });

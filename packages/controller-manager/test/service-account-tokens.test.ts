@@ -54,11 +54,11 @@ void t.test('Secrets that ask for a token get it, and every account its own wher
       const { secrets: references = [] } = await client.get(serviceAccounts, 'a', { namespace: 'default' });
       return await tokenOf(references[0]?.name ?? '');
     },
-    { deadlineMs: 10_000 },
+    { deadlineMs: 60_000 },
   );
   t.ok(verifyJwt(generated, [publicKey]));
   await client.create(secrets, tokenSecret(named));
-  const asked = await eventually(async () => await tokenOf('s'), { deadlineMs: 10_000 });
+  const asked = await eventually(async () => await tokenOf('s'), { deadlineMs: 60_000 });
   t.match(decodeJwt(asked)?.claims, {
     iss: 'kubernetes/serviceaccount',
     'kubernetes.io/serviceaccount/service-account.name': 'a',
@@ -70,7 +70,7 @@ void t.test('Secrets that ask for a token get it, and every account its own wher
       if (items.length > 0) throw new Error('token Secrets are still there');
       return items;
     },
-    { deadlineMs: 10_000 },
+    { deadlineMs: 60_000 },
   );
   t.same(left, []);
 });

@@ -50,7 +50,7 @@ async function create(name: string, spec: Partial<PodSpec> & Pick<PodSpec, 'cont
 
 const get = async (name: string): Promise<Pod> => await client.get(pods, name, { namespace });
 
-async function until(name: string, check: (pod: Pod) => boolean, deadlineMs = 20_000): Promise<Pod> {
+async function until(name: string, check: (pod: Pod) => boolean, deadlineMs = 60_000): Promise<Pod> {
   return await eventually(
     async () => {
       const pod = await get(name);
@@ -68,7 +68,7 @@ async function remove(name: string, gracePeriodSeconds?: number): Promise<void> 
   });
 }
 
-async function gone(name: string, deadlineMs = 20_000): Promise<void> {
+async function gone(name: string, deadlineMs = 60_000): Promise<void> {
   await eventually(
     async () => {
       const { items } = await client.list(pods, { namespace });
@@ -438,7 +438,7 @@ await t.test(
         if (!items.every(isReady)) throw new Error(`${items.filter(isReady).length} ready`);
         return items;
       },
-      { deadlineMs: 30_000 },
+      { deadlineMs: 60_000 },
     );
     t.equal(new Set(running.map(({ status }) => status?.podIP)).size, 100);
     await kubelet.stop('SIGKILL');
@@ -459,6 +459,6 @@ await t.test(
       running.map((pod) => [pod.metadata.name, container(pod)?.containerID]),
     );
     await Promise.all([...names, 'late'].map(async (name) => await remove(name)));
-    await eventually(async () => (await list()).length === 0, { deadlineMs: 30_000 });
+    await eventually(async () => (await list()).length === 0, { deadlineMs: 60_000 });
   },
 );

@@ -119,7 +119,7 @@ await t.test('a container runs with exactly its own environment, its log is in t
       if (!lines.includes('stdout F end') || !lines.includes('stderr F bad')) throw new Error(lines.join('\n'));
       return lines;
     },
-    { deadlineMs: 2000 },
+    { deadlineMs: 60_000 },
   );
   t.same(
     lines.filter((line) => line.startsWith('stdout')),

@@ -141,13 +141,13 @@ await t.test('no acknowledged write is lost and no event missed when leaders are
   const inOrder = (kvs: readonly KeyValue[]): string[] => kvs.map((kv) => `${kv.modRevision}/${kv.key.toString()}`);
   const byRevision = inOrder([...all.kvs].sort((a, b) => a.modRevision - b.modRevision));
   for (const follower of followers) {
-    await eventually(() => follower.events.length >= all.kvs.length, { deadlineMs: 30_000 });
+    await eventually(() => follower.events.length >= all.kvs.length, { deadlineMs: 60_000 });
     await follower.stop();
     t.same(inOrder(follower.events), byRevision, 'the watch told each write once, in order');
   }
   const resumed = followers.reduce((sum, each) => sum + each.resumed, 0);
   t.ok(resumed > 0, `watches were resumed ${resumed} times`);
-  await eventually(async () => (await hashes(cluster)).size === 1, { deadlineMs: 30_000 });
+  await eventually(async () => (await hashes(cluster)).size === 1, { deadlineMs: 60_000 });
 });
 
 await t.test('every member serves every request, and a cluster comes back with everything it had', async (t) => {

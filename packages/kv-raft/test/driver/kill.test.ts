@@ -111,7 +111,7 @@ await t.test(
     // Each time one more is acknowledged than before: the cluster is at work, whatever was killed.
     const goOn = async (): Promise<void> => {
       const before = acknowledged.length;
-      await eventually(() => acknowledged.length >= before + 30, { deadlineMs: 20_000 });
+      await eventually(() => acknowledged.length >= before + 30, { deadlineMs: 60_000 });
     };
     await goOn();
     for (let round = 0; round < 3; round++) {
@@ -134,7 +134,7 @@ await t.test(
     const lists = await Promise.all(
       names.map(
         async (name) =>
-          await eventually(async () => (await members.get(name)?.ask({}))?.items ?? false, { deadlineMs: 20_000 }),
+          await eventually(async () => (await members.get(name)?.ask({}))?.items ?? false, { deadlineMs: 60_000 }),
       ),
     );
     for (const [i, items] of lists.entries()) {

@@ -259,9 +259,12 @@ export class ProcessContainer implements Disposable {
     });
     shim.unref();
     const deadline = clock.monotonic() + START_TIMEOUT_MS;
-    while ((this.#started = readStarted(this.folder)) === undefined) {
-      // The program cannot run, so its shell has ended before it.
+    for (;;) {
+      // In this order: a program that is over already has left both, its first sign of life before its exit status.
       const exit = readExit(this.folder);
+      this.#started = readStarted(this.folder);
+      if (this.#started !== undefined) return;
+      // The program cannot run, so its shell has ended before it.
       if (failed !== undefined || exit !== undefined)
         throw new RuntimeError('start-failed', failed ?? `exit status ${exit?.exitCode}`);
       if (clock.monotonic() > deadline) throw new RuntimeError('start-failed', 'timed out');
