@@ -1,10 +1,12 @@
 // `npm run bench`: measures on this machine. Not a test: figures differ from machine to machine, so the machine is printed
 // with them. bench/README.md says what each line means.
+import { benchApiserver } from './apiserver/bench.ts';
 import { benchCluster } from './cluster/bench.ts';
 import { benchKv } from './kv/bench.ts';
 import { describeMachine, print } from './machine.ts';
 
 const benches: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  apiserver: benchApiserver,
   cluster: benchCluster,
   kv: benchKv,
 };

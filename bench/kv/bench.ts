@@ -5,7 +5,7 @@ import { measureFailover } from './failover.ts';
 import { loads, type Effort } from './loads.ts';
 import { measureMemory } from './memory.ts';
 import { measureRestart } from './restart.ts';
-import { printTable, type Row } from './row.ts';
+import { printTable, type Row } from '../row.ts';
 import { StoreCluster } from './store-cluster.ts';
 
 const full: Effort = { seconds: 5, rounds: 3, watchPuts: 1000, memoryPuts: 1_000_000, kills: 20 };
@@ -64,6 +64,6 @@ export async function benchKv(args: readonly string[]): Promise<void> {
     }
   } finally {
     // What was measured before something failed is not lost.
-    printTable(rows);
+    printTable(rows, { ours: 'kv-raft', theirs: 'etcd' });
   }
 }

@@ -2,7 +2,7 @@ import { EtcdClient } from '@naru/etcd';
 import { eventually } from '@naru/testkit';
 import { percentile } from '../machine.ts';
 import type { Effort } from './loads.ts';
-import type { Row } from './row.ts';
+import type { Row } from '../row.ts';
 import { StoreCluster, type StoreMember, type StoreName } from './store-cluster.ts';
 
 const MUST_MS = 2000;
@@ -56,13 +56,13 @@ export async function measureFailover(effort: Effort): Promise<readonly Row[]> {
       work: 'kill -9 of the leader: no write for, p50',
       unit: 'ms',
       ours: percentile(ours, 50),
-      etcd: percentile(etcd, 50),
+      theirs: percentile(etcd, 50),
     },
     {
       work: `kill -9 of the leader: no write for, max of ${effort.kills}`,
       unit: 'ms',
       ours: Math.max(...ours),
-      etcd: Math.max(...etcd),
+      theirs: Math.max(...etcd),
       must: { kind: 'below', bound: MUST_MS },
       aim: { kind: 'below', bound: AIM_MS },
     },

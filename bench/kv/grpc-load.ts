@@ -2,7 +2,7 @@
 // puts are done. Options come as JSON in the first argument; the result is printed as JSON.
 import { percentile } from '../machine.ts';
 import { grpcMessage, Http2Connection } from './http2-connection.ts';
-import type { LoadResult } from './load-result.ts';
+import type { LoadResult } from '../load-result.ts';
 import { putRequest } from './protobuf.ts';
 
 export interface GrpcLoadOptions {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { runProgram } from '@naru/testkit';
-import { median } from '../machine.ts';
+import { compareSides, none, type Figures } from '../compare.ts';
 import type { GrpcLoadOptions } from './grpc-load.ts';
-import type { LoadResult } from './load-result.ts';
-import type { Row } from './row.ts';
+import type { LoadResult } from '../load-result.ts';
+import type { Row } from '../row.ts';
 import type { StoreCluster } from './store-cluster.ts';
 import type { WatchLoadOptions, WatchLoadResult } from './watch-load.ts';
-import { wrk } from './wrk.ts';
+import { wrk } from '../wrk.ts';
 
 /** How long and how often. */
 export interface Effort {
@@ -32,46 +32,23 @@ export async function grpcLoad(options: GrpcLoadOptions): Promise<LoadResult> {
 /** A load on a leader's client URL; figures by name. */
 type Load = (url: string, effort: Effort) => Promise<Readonly<Record<string, number>>>;
 
-/** Both clusters under the same load in turn, ours first; each figure is the median of the rounds. */
-async function compare(
-  clusters: Clusters,
-  effort: Effort,
-  load: Load,
-): Promise<Readonly<Record<string, { readonly ours: number; readonly etcd: number }>>> {
-  const figures = { ours: new Map<string, number[]>(), etcd: new Map<string, number[]>() };
-  for (let round = 0; round < effort.rounds; round++)
-    for (const [side, cluster] of [
-      ['ours', clusters.ours],
-      ['etcd', clusters.etcd],
-    ] as const) {
-      const { clientUrl } = await cluster.leader();
-      const cpuBefore = await cluster.cpuSeconds();
-      const result = { ...(await load(clientUrl, effort)) };
-      const cpuSeconds = (await cluster.cpuSeconds()) - cpuBefore;
-      const { operations } = result;
-      if (operations !== undefined) result['cpuMicros'] = (cpuSeconds * 1e6) / operations;
-      for (const [name, value] of Object.entries(result)) {
-        const list = figures[side].get(name);
-        if (list === undefined) figures[side].set(name, [value]);
-        else list.push(value);
-      }
-    }
-  return Object.fromEntries(
-    Array.from(figures.ours, ([name, ours]) => [
-      name,
-      { ours: median(ours), etcd: median(figures.etcd.get(name) ?? []) },
-    ]),
-  );
+/** Both clusters under the same load in turn; each figure is the median of the rounds. */
+async function compare(clusters: Clusters, effort: Effort, load: Load): Promise<Figures> {
+  return await compareSides(effort.rounds, async (side) => {
+    const cluster = side === 'ours' ? clusters.ours : clusters.etcd;
+    const { clientUrl } = await cluster.leader();
+    const cpuBefore = await cluster.cpuSeconds();
+    const result = await load(clientUrl, effort);
+    const cpuSeconds = (await cluster.cpuSeconds()) - cpuBefore;
+    const { operations } = result;
+    return operations === undefined ? result : { ...result, cpuMicros: (cpuSeconds * 1e6) / operations };
+  });
 }
 
 export interface Clusters {
   readonly ours: StoreCluster;
   readonly etcd: StoreCluster;
 }
-
-const none = { ours: Number.NaN, etcd: Number.NaN };
-
-type Figures = Awaited<ReturnType<typeof compare>>;
 
 function throughput(work: string, unit: string, figures: Figures, must: number, aim: number): readonly Row[] {
   return [
@@ -93,7 +70,8 @@ function withOperations(result: LoadResult, seconds: number): Readonly<Record<st
 }
 
 function wrkLoad(script: 'put.lua' | 'range.lua', connections: number): Load {
-  return async (url, { seconds }) => withOperations(await wrk({ url, script, connections, seconds }), seconds);
+  return async (url, { seconds }) =>
+    withOperations(await wrk({ url, script: join(import.meta.dirname, script), connections, seconds }), seconds);
 }
 
 function putLoad(shape: Omit<GrpcLoadOptions, 'url' | 'seconds' | 'count' | 'keys'>): Load {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { EtcdClient } from '@naru/etcd';
 import { grpcLoad, type Effort } from './loads.ts';
-import type { Row } from './row.ts';
+import type { Row } from '../row.ts';
 import { StoreCluster, type StoreName } from './store-cluster.ts';
 
 const KEYS = 10_000;
@@ -40,10 +40,10 @@ export async function measureMemory(effort: Effort): Promise<readonly Row[]> {
       work: `memory after ${effort.memoryPuts.toLocaleString('en')} puts over 10 k keys, compacted`,
       unit: 'MiB',
       ours: ours.compacted,
-      etcd: etcd.compacted,
+      theirs: etcd.compacted,
       must: { kind: 'at most', ratio: 0.5 },
       aim: { kind: 'at most', ratio: 0.25 },
     },
-    { work: '  before compaction', unit: 'MiB', ours: ours.full, etcd: etcd.full },
+    { work: '  before compaction', unit: 'MiB', ours: ours.full, theirs: etcd.full },
   ];
 }

@@ -2,7 +2,7 @@ import { EtcdClient } from '@naru/etcd';
 import { eventually } from '@naru/testkit';
 import { median } from '../machine.ts';
 import { grpcLoad, type Effort } from './loads.ts';
-import type { Row } from './row.ts';
+import type { Row } from '../row.ts';
 import { StoreCluster, type StoreName } from './store-cluster.ts';
 
 const VALUE_BYTES = 4096;
@@ -47,7 +47,7 @@ export async function measureRestart(effort: Effort): Promise<readonly Row[]> {
       work: 'restart with 100 MB until it serves',
       unit: 'ms',
       ours,
-      etcd,
+      theirs: etcd,
       must: { kind: 'at most', ratio: 1 },
       aim: { kind: 'at most', ratio: 0.5 },
     },

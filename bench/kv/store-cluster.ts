@@ -1,16 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdClient } from '@naru/etcd';
 import { eventually } from '@naru/testkit';
+import { cpuSecondsOf, residentMiBOf } from '../process-figures.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const KV_RAFT_MAIN = join(REPOSITORY, 'packages', 'kv-raft', 'src', 'main.ts');
 const READY_DEADLINE_MS = 60_000;
-const TICKS_PER_SECOND = 100;
 const OUTPUT_CHARACTERS_KEPT = 4000;
 
 export type StoreName = 'kv-raft' | 'etcd';
@@ -25,7 +25,8 @@ export interface StoreMember {
   output: string;
 }
 
-async function freePorts(count: number): Promise<readonly number[]> {
+/** Ports of loopback that nobody listens on. */
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   for (const server of servers) {
     server.listen({ host: '127.0.0.1', port: 0 });
@@ -36,7 +37,7 @@ async function freePorts(count: number): Promise<readonly number[]> {
   return ports;
 }
 
-/** Three members of kv-raft or of etcd with the same flags: plain http on loopback, new data folders on one disk, fsync on. */
+/** Members of kv-raft or of etcd, three unless told otherwise, with the same flags: plain http on loopback, new data folders on one disk, fsync on. */
 export class StoreCluster implements AsyncDisposable {
   readonly store: StoreName;
   readonly members: readonly StoreMember[];
@@ -48,9 +49,9 @@ export class StoreCluster implements AsyncDisposable {
     this.#dataDir = dataDir;
   }
 
-  static async start(store: StoreName): Promise<StoreCluster> {
-    const ports = await freePorts(6);
-    const members = ['a', 'b', 'c'].map((name, i) => ({
+  static async start(store: StoreName, names: readonly string[] = ['a', 'b', 'c']): Promise<StoreCluster> {
+    const ports = await freePorts(2 * names.length);
+    const members = names.map((name, i) => ({
       name,
       clientUrl: `http://127.0.0.1:${ports[2 * i] ?? 0}`,
       peerUrl: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
@@ -125,24 +126,13 @@ export class StoreCluster implements AsyncDisposable {
 
   /** CPU seconds that all members have used so far. */
   async cpuSeconds(): Promise<number> {
-    const each = await Promise.all(
-      this.members.map(async ({ child }) => {
-        const stat = await readFile(`/proc/${child?.pid ?? 0}/stat`, 'utf8').catch(() => '');
-        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-        return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
-      }),
-    );
+    const each = await Promise.all(this.members.map(async ({ child }) => await cpuSecondsOf(child?.pid)));
     return each.reduce((sum, seconds) => sum + seconds, 0);
   }
 
   /** Resident memory of each member in MiB. */
   async residentMiB(): Promise<readonly number[]> {
-    return await Promise.all(
-      this.members.map(async ({ child }) => {
-        const status = await readFile(`/proc/${child?.pid ?? 0}/status`, 'utf8').catch(() => '');
-        return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1] ?? Number.NaN) / 1024;
-      }),
-    );
+    return await Promise.all(this.members.map(async ({ child }) => await residentMiBOf(child?.pid)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

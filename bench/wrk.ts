@@ -1,25 +1,29 @@
-import { join } from 'node:path';
 import { runProgram } from '@naru/testkit';
 import type { LoadResult } from './load-result.ts';
 
 const unitMs: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1000, m: 60_000 };
 
-/** Runs wrk with a script of this folder. @throws Error when any request failed */
+/** Runs wrk, with one thread. @throws Error when any request failed */
 export async function wrk(options: {
   readonly url: string;
-  readonly script: 'put.lua' | 'range.lua';
+  /** The path of a script in Lua. */
+  readonly script: string;
+  /** What the script gets. */
+  readonly args?: readonly string[];
   readonly connections: number;
   readonly seconds: number;
 }): Promise<LoadResult> {
-  const { url, script, connections, seconds } = options;
+  const { url, script, args = [], connections, seconds } = options;
   const { stdout } = await runProgram('wrk', [
     '--latency',
     '--threads=1',
     '--timeout=30s',
     `--connections=${connections}`,
     `--duration=${seconds}s`,
-    `--script=${join(import.meta.dirname, script)}`,
+    `--script=${script}`,
     url,
+    '--',
+    ...args,
   ]);
   const failed = /^\s*(?:Non-2xx|Socket errors).*$/mu.exec(stdout);
   if (failed !== null) throw new Error(`wrk: ${failed[0].trim()}`);

@@ -1,6 +1,6 @@
-import { print } from '../machine.ts';
+import { print } from './machine.ts';
 
-/** What a figure must reach: a multiple of etcd's, or a bound of its own. */
+/** What a figure must reach: a multiple of the other's, or a bound of its own. */
 export type Target =
   | { readonly kind: 'at least'; readonly ratio: number }
   | { readonly kind: 'at most'; readonly ratio: number }
@@ -11,7 +11,7 @@ export interface Row {
   readonly work: string;
   readonly unit: string;
   readonly ours: number;
-  readonly etcd: number;
+  readonly theirs: number;
   /** Absent for lines that explain others. */
   readonly must?: Target;
   readonly aim?: Target;
@@ -20,9 +20,9 @@ export interface Row {
 function reaches(row: Row, target: Target): boolean {
   switch (target.kind) {
     case 'at least':
-      return row.ours >= target.ratio * row.etcd;
+      return row.ours >= target.ratio * row.theirs;
     case 'at most':
-      return row.ours <= target.ratio * row.etcd;
+      return row.ours <= target.ratio * row.theirs;
     case 'below':
       return row.ours <= target.bound;
     default:
@@ -39,16 +39,15 @@ function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2);
 }
 
-const heads = ['work', 'unit', 'kv-raft', 'etcd', 'ratio', 'must', 'holds', 'aim', 'reached'] as const;
-
-/** Prints the rows as a table in Markdown. */
-export function printTable(rows: readonly Row[]): void {
+/** Prints the rows as a table in Markdown, with the names of the two that are compared. */
+export function printTable(rows: readonly Row[], names: { readonly ours: string; readonly theirs: string }): void {
+  const heads = ['work', 'unit', names.ours, names.theirs, 'ratio', 'must', 'holds', 'aim', 'reached'];
   const cells = rows.map((row) => [
     row.work,
     row.unit,
     figure(row.ours),
-    figure(row.etcd),
-    (row.ours / row.etcd).toFixed(2),
+    figure(row.theirs),
+    (row.ours / row.theirs).toFixed(2),
     row.must === undefined ? '' : describe(row.must, row.unit),
     row.must === undefined ? '' : reaches(row, row.must) ? 'yes' : 'NO',
     row.aim === undefined ? '' : describe(row.aim, row.unit),
