@@ -9,6 +9,7 @@ import { AdmissionCaches } from './registry/admission-caches.ts';
 import { GenericRegistry } from './registry/generic-registry.ts';
 import type { ObjectObserver } from './registry/object-observer.ts';
 import type { StorageHooks } from './registry/storage-hooks.ts';
+import type { StorageVersion } from './registry/storage-version.ts';
 import type { ResourceRegistration } from './registry/strategy.ts';
 import { EventLeases } from './storage/event-leases.ts';
 import { resourcePrefix } from './storage/keys.ts';
@@ -68,7 +69,7 @@ export class ResourceStack {
       }
       const expires = resource === events || resource === eventsEvents;
       const lease = expires ? async (): Promise<bigint> => await leases.leaseFor(eventTtlSeconds) : undefined;
-      this.#registries.set(resource, this.newRegistry(registration, cache, lease));
+      this.#registries.set(resource, this.newRegistry(registration, cache, { lease }));
     }
   }
 
@@ -82,7 +83,11 @@ export class ResourceStack {
   }
 
   /** A registry of a kind on a cache that others may share. */
-  newRegistry(registration: ResourceRegistration, cache: WatchCache, lease?: () => Promise<bigint>): GenericRegistry {
+  newRegistry(
+    registration: ResourceRegistration,
+    cache: WatchCache,
+    own: { readonly lease?: (() => Promise<bigint>) | undefined; readonly storageVersion?: StorageVersion | undefined },
+  ): GenericRegistry {
     const { hooksOf, admission, random } = this.#options;
     return new GenericRegistry({
       registration,
@@ -92,7 +97,7 @@ export class ResourceStack {
       admission,
       admissionStore: this.caches,
       random,
-      lease,
+      ...own,
     });
   }
 

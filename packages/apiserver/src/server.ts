@@ -4,6 +4,7 @@ import { builtInResources, customResourceDefinitions, newStatusError, podDisrupt
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
+import { WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import { Auditor } from './audit/auditor.ts';
 import { publishAuthentication } from './authentication-config-map.ts';
@@ -31,6 +32,7 @@ import { ServerMetrics } from './server/metrics.ts';
 import { noSuchResource, verbNotAllowed } from './server/refusals.ts';
 import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
+import type { ServedResources } from './server/served-resource.ts';
 import { SubresourceHandler } from './server/subresource-handler.ts';
 import { viewOf } from './server/version-view.ts';
 import { kubernetesVersion, versionDocument } from './server/version.ts';
@@ -64,6 +66,7 @@ export class ApiServer implements Component {
   readonly #stack: ResourceStack;
   readonly #documents: ApiDocuments;
   readonly #custom: CustomResources;
+  readonly #webhooks = new WebhookClient();
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
@@ -112,7 +115,7 @@ export class ApiServer implements Component {
     const statuses = createComponentStatuses({ etcdServers, etcdTls, store: this.#stack.caches, clock });
     const resources = serveResources(this.#stack, identity, clock, [statuses]);
     this.#issuerDiscovery = identity.issuerDiscovery;
-    this.#custom = new CustomResources({ stack: this.#stack, resources, clock, logger, etcdPrefix: config.etcdPrefix });
+    this.#custom = this.#newCustomResources(resources);
     this.#documents = new ApiDocuments({
       resources: () => [...resources.all()].map((each) => each.resource),
       version: kubernetesVersion,
@@ -147,6 +150,19 @@ export class ApiServer implements Component {
       whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
       handleApi: async (request) => await this.#handleApi(request),
       handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
+    });
+  }
+
+  #newCustomResources(resources: ServedResources): CustomResources {
+    const { config, logger, clock } = this.#options;
+    const { etcdPrefix } = config;
+    return new CustomResources({
+      stack: this.#stack,
+      resources,
+      clock,
+      logger,
+      etcdPrefix,
+      webhooks: this.#webhooks,
     });
   }
 
@@ -339,6 +355,7 @@ export class ApiServer implements Component {
     this.#stop.abort();
     await Promise.all(this.#running);
     await this.#kubelets[Symbol.asyncDispose]();
+    await this.#webhooks[Symbol.asyncDispose]();
     await this.#auditLog?.[Symbol.asyncDispose]();
     await this.#client[Symbol.asyncDispose]();
   }

@@ -15,6 +15,7 @@ import {
 } from '@naru/api';
 import { backoffMs, type Clock, type Logger } from '@naru/component';
 import { loopbackContext } from '../bootstrap.ts';
+import type { WebhookClient } from '../admission/webhooks/webhook-client.ts';
 import { WatchCache } from '../cache/watch-cache.ts';
 import { deleteObject } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
@@ -25,7 +26,9 @@ import { definitionStatus } from '../registry/strategies/definitions/definition-
 import type { ResourceStack } from '../resource-stack.ts';
 import type { ServedResource, ServedResources } from '../server/served-resource.ts';
 import { resourcePrefix } from '../storage/keys.ts';
+import { conversionWebhook } from './conversion-webhook.ts';
 import { customVersionsOf, selectablePathsOf, type CustomVersion } from './custom-version.ts';
+import { VersionConversion } from './version-conversion.ts';
 
 /** How long a request for an unknown resource waits for the definitions to be worked on. */
 const SETTLE_MS = 3000;
@@ -37,11 +40,15 @@ export interface CustomResourcesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly etcdPrefix: string;
+  /** Calls conversion webhooks. */
+  readonly webhooks: WebhookClient;
 }
 
 interface ServedDefinition {
   readonly cache: WatchCache;
   readonly versions: readonly ServedResource[];
+  /** Of the version that is stored, which need not be served. */
+  readonly storage: GenericRegistry;
   /** What the served resources are made of. */
   readonly source: unknown;
 }
@@ -169,7 +176,7 @@ export class CustomResources {
   }
 
   async #serve(name: string, definition: CustomResourceDefinition, signal: AbortSignal): Promise<void> {
-    const { stack, resources, etcdPrefix } = this.#options;
+    const { stack, resources, etcdPrefix, webhooks: client } = this.#options;
     const { spec, status, metadata } = definition;
     const isTerminating = metadata.deletionTimestamp !== undefined;
     const source = [spec, status?.acceptedNames, status?.storedVersions, metadata.uid];
@@ -177,17 +184,21 @@ export class CustomResources {
     const isSame = before !== undefined && equalJson(before.source, source);
     const wasTerminating = before?.versions.some((each) => each.terminating === true) ?? false;
     if (isSame && wasTerminating === isTerminating) return;
-    const versions = customVersionsOf(definition);
-    const [first] = versions;
-    if (first === undefined) return this.#unserve(name);
-    const cache = isSame ? before.cache : this.#newCache(resourcePrefix(first.resource, etcdPrefix), definition);
+    const convert = conversionWebhook(definition, { client, store: stack.caches });
+    const versions = customVersionsOf(definition, new VersionConversion({ definition, convert }));
+    const stored = versions.find((each) => each.storage);
+    if (stored === undefined) return this.#unserve(name);
+    const cache = isSame ? before.cache : this.#newCache(resourcePrefix(stored.resource, etcdPrefix), definition);
     // Watches of what was served so far end when the new cache takes over.
     if (!isSame) await stack.feed.fill(cache, signal);
-    const served = versions.map((each) => this.#servedVersion(each, cache, isTerminating));
+    const served = versions
+      .filter((each) => each.served)
+      .map((each) => this.#servedVersion(each, cache, isTerminating));
+    const storage = stack.newRegistry(stored.registration, cache, { storageVersion: stored.storageVersion });
     stack.replaceCustom(registriesOf(before), registriesOf({ versions: served }));
     resources.replace(before?.versions ?? [], served);
-    this.#served.set(name, { cache, versions: served, source });
-    this.#options.logger.info({ name, versions: versions.map(({ resource }) => resource.version) }, 'serving');
+    this.#served.set(name, { cache, versions: served, storage, source });
+    this.#options.logger.info({ name, versions: served.map(({ resource }) => resource.version) }, 'serving');
   }
 
   #newCache(prefix: string, definition: CustomResourceDefinition): WatchCache {
@@ -195,11 +206,13 @@ export class CustomResources {
   }
 
   #servedVersion(version: CustomVersion, cache: WatchCache, terminating: boolean): ServedResource {
-    const { resource, registration, view, scale, selectable, deprecation } = version;
+    const { resource, registration, storageVersion, readView, converter, scale, selectable, deprecation } = version;
     return {
       resource,
-      registry: this.#options.stack.newRegistry(registration, cache),
-      view,
+      registry: this.#options.stack.newRegistry(registration, cache, { storageVersion }),
+      view: undefined,
+      readView,
+      converter,
       virtual: undefined,
       virtualSubresources: new Map(),
       selectable,
@@ -251,8 +264,7 @@ export class CustomResources {
   /** True: nothing is left. */
   async #deleteOnce(name: string): Promise<boolean> {
     const { stack, clock } = this.#options;
-    const served = this.#served.get(name);
-    const registry = served?.versions[0]?.registry;
+    const registry = this.#served.get(name)?.storage;
     // A definition that was never served has no objects.
     if (registry === undefined) return true;
     await stack.feed.waitFor(await stack.store.currentRevision());

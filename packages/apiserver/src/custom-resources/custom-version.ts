@@ -1,29 +1,32 @@
 /** One served version of a custom resource, made out of its definition. */
 import {
   apiVersionOf,
-  cloneJson,
   defineResource,
-  hasDefaults,
-  readCustomObject,
   scaleSubresource,
   statusSubresource,
   type CustomResourceDefinition,
   type JsonSchema,
   type Resource,
-  type UnstructuredObject,
 } from '@naru/api';
-import { customResourceStrategy } from '../registry/strategies/custom-resource.ts';
+import { customResourceStrategy, selectableFieldsOf } from '../registry/strategies/custom-resource.ts';
 import type { ResourceRegistration } from '../registry/strategy.ts';
 import { customTable } from '../registry/tables/custom-table.ts';
 import { customScale, type ObjectScale } from '../server/scale.ts';
-import type { VersionView } from '../server/version-view.ts';
+import { ObjectConverter } from '../server/object-converter.ts';
+import type { ReadView } from '../server/version-view.ts';
+import type { StorageVersion } from '../registry/storage-version.ts';
+import type { VersionConversion } from './version-conversion.ts';
 
 type Version = CustomResourceDefinition['spec']['versions'][number];
 
 export interface CustomVersion {
   readonly resource: Resource;
   readonly registration: ResourceRegistration;
-  readonly view: VersionView | undefined;
+  readonly served: boolean;
+  readonly storage: boolean;
+  readonly storageVersion: StorageVersion | undefined;
+  readonly readView: ReadView | undefined;
+  readonly converter: ObjectConverter | undefined;
   readonly scale: ObjectScale | undefined;
   /** Fields that field selectors may name in this version. */
   readonly selectable: ReadonlySet<string>;
@@ -36,16 +39,16 @@ export function selectablePathsOf({ spec }: CustomResourceDefinition): string[] 
   return [...new Set(spec.versions.flatMap((each) => (each.selectableFields ?? []).map(({ jsonPath }) => jsonPath)))];
 }
 
-/** The served versions; none while the definition has no storage version. */
-export function customVersionsOf(definition: CustomResourceDefinition): CustomVersion[] {
+/** The versions that are served, and the one that is stored; none while the definition has no storage version. */
+export function customVersionsOf(definition: CustomResourceDefinition, conversion: VersionConversion): CustomVersion[] {
   const { spec } = definition;
   const storage = spec.versions.find((each) => each.storage);
   if (storage === undefined) return [];
   const stored = resourceOf(definition, storage);
   const paths = selectablePathsOf(definition);
   return spec.versions
-    .filter(({ served }) => served)
-    .map((version) => customVersion(definition, version, { stored, paths }));
+    .filter(({ served, storage: isStored }) => served || isStored)
+    .map((version) => customVersion(definition, version, { stored, paths, conversion }));
 }
 
 function schemaOf(version: Version): JsonSchema {
@@ -79,8 +82,9 @@ function resourceOf({ spec, status }: CustomResourceDefinition, version: Version
 function customVersion(
   definition: CustomResourceDefinition,
   version: Version,
-  { stored, paths }: { readonly stored: Resource; readonly paths: readonly string[] },
+  options: { readonly stored: Resource; readonly paths: readonly string[]; readonly conversion: VersionConversion },
 ): CustomVersion {
+  const { stored, paths, conversion } = options;
   const resource = resourceOf(definition, version);
   const schema = schemaOf(version);
   const hasStatus = version.subresources?.status !== undefined;
@@ -92,7 +96,10 @@ function customVersion(
   return {
     resource,
     registration: { resource, strategy, table },
-    view: viewOf(definition, resource, stored),
+    served: version.served,
+    storage: version.storage,
+    storageVersion: conversion.storageVersion(resource, stored),
+    ...readersOf(resource, stored, { conversion, paths }),
     scale: scale === undefined ? undefined : customScale(scale),
     selectable,
     deprecation: deprecationOf(version, resource),
@@ -104,25 +111,17 @@ function deprecationOf({ deprecated, deprecationWarning }: Version, resource: Re
   return deprecationWarning ?? `${apiVersionOf(resource)} ${resource.kind} is deprecated`;
 }
 
-/**
- * What is stored differs from what is served when it may be of another version, or lack defaults that its schema has by
- * now. Where neither can be, the stored bytes are served as they are.
- */
-function viewOf({ status }: CustomResourceDefinition, served: Resource, stored: Resource): VersionView | undefined {
-  const schema = served.schema ?? {};
-  const isStored = served.version === stored.version;
-  const isOnlyStored = (status?.storedVersions ?? []).every((each) => each === served.version);
-  if (isStored && isOnlyStored && !hasDefaults(schema)) return undefined;
-  const storedVersion = apiVersionOf(stored);
-  const servedVersion = apiVersionOf(served);
-  return {
-    served,
-    stored,
-    toStored: (object) => ({ ...object, apiVersion: storedVersion }),
-    fromStored: (object) => {
-      const read: UnstructuredObject = { ...cloneJson(object), apiVersion: servedVersion };
-      readCustomObject(read, schema);
-      return read;
-    },
-  };
+/** How stored objects are read in a version. */
+function readersOf(
+  resource: Resource,
+  stored: Resource,
+  { conversion, paths }: { readonly conversion: VersionConversion; readonly paths: readonly string[] },
+): Pick<CustomVersion, 'readView' | 'converter'> {
+  if (!conversion.asks) return { readView: conversion.readView(resource, stored), converter: undefined };
+  const converter = new ObjectConverter({
+    resource,
+    selectableFields: selectableFieldsOf(paths),
+    read: async (objects) => await conversion.read(objects, apiVersionOf(resource)),
+  });
+  return { readView: undefined, converter };
 }

@@ -31,6 +31,7 @@ import {
 } from './object-meta.ts';
 import type { RequestContext } from './request-context.ts';
 import type { StorageHooks, Transition } from './storage-hooks.ts';
+import type { StorageVersion } from './storage-version.ts';
 import type { ResourceRegistration, Strategy, StrategyContext } from './strategy.ts';
 
 /** Tries of a create whose name is generated and taken. */
@@ -57,6 +58,8 @@ export type UpdateStep = (
 export interface GenericRegistryOptions {
   readonly registration: ResourceRegistration;
   readonly hooks?: StorageHooks | undefined;
+  /** For objects that may be stored otherwise than the registry has them. */
+  readonly storageVersion?: StorageVersion | undefined;
   readonly cache: WatchCache;
   readonly store: ObjectStore;
   readonly admission: readonly AdmissionPlugin[];
@@ -141,12 +144,12 @@ export class GenericRegistry {
     const transition = await this.hooks.beforeCreate?.(object, context);
     const name = object.metadata.name ?? '';
     const key = this.keyOf(context.namespace, name);
+    const value = encodeObject(await this.#toStored(object, transition));
     if (context.dryRun) {
       await transition?.rollback();
       if (this.cache.get(key) !== undefined) throw newAlreadyExists(resource, name);
-      return { object, bytes: encodeObject(object) };
+      return await this.#dryWritten(object, value, undefined);
     }
-    const value = encodeObject(object);
     const result = await this.#write(transition, async () =>
       this.store.create(key, value, { lease: await this.#options.lease?.() }),
     );
@@ -154,7 +157,42 @@ export class GenericRegistry {
       if (mayRetry) return undefined;
       throw newAlreadyExists(resource, name);
     }
-    return written(object, value, result.revision);
+    return await this.#written(object, value, result.revision);
+  }
+
+  /** As the object is to be stored. What a hook began ends where it cannot be. */
+  async #toStored(object: UnstructuredObject, transition: Transition | undefined): Promise<UnstructuredObject> {
+    const { storageVersion } = this.#options;
+    if (storageVersion === undefined) return object;
+    try {
+      return await storageVersion.toStored(object);
+    } catch (error) {
+      await transition?.rollback();
+      throw error;
+    }
+  }
+
+  /** A stored object as the registry has it. */
+  async #fromStored(value: Buffer, revision: number): Promise<UnstructuredObject> {
+    const object = decodeObject(value, revision);
+    return (await this.#options.storageVersion?.fromStored(object)) ?? object;
+  }
+
+  /** What clients are told of a write: what a read would say. */
+  async #written(object: UnstructuredObject, value: Buffer, revision: number): Promise<WrittenObject> {
+    if (this.#options.storageVersion === undefined) return written(object, value, revision);
+    const stored = await this.#fromStored(value, revision);
+    return { object: stored, bytes: Buffer.from(JSON.stringify(stored)) };
+  }
+
+  /** The same of a write in a dry run; `revision` is that of the object as it is, undefined if there is none. */
+  async #dryWritten(object: UnstructuredObject, value: Buffer, revision: number | undefined): Promise<WrittenObject> {
+    const { storageVersion } = this.#options;
+    if (storageVersion === undefined)
+      return { object, bytes: revision === undefined ? value : spliceRevision(value, revision) };
+    const stored = await this.#fromStored(value, revision ?? 0);
+    if (revision === undefined) delete stored.metadata.resourceVersion;
+    return { object: stored, bytes: Buffer.from(JSON.stringify(stored)) };
   }
 
   /** Ends what a hook began by what became of the write. A write of unknown fate keeps what it may have used. */
@@ -183,7 +221,7 @@ export class GenericRegistry {
     for (let tries = 0; tries < UPDATE_TRIES_MAX; tries++) {
       if (current === undefined) throw newNotFound(this.resource, name);
       const stored: StoredValue = current;
-      const old = decodeObject(stored.value, stored.modRevision);
+      const old = await this.#fromStored(stored.value, stored.modRevision);
       try {
         const done = await this.#tryUpdate(key, old, stored, context, step);
         if (!('current' in done)) return done;
@@ -208,14 +246,19 @@ export class GenericRegistry {
     step: UpdateStep,
   ): Promise<(WrittenObject & { readonly removed: boolean }) | { readonly current: StoredValue | undefined }> {
     const { object, transition, remove = false } = await step(old, stored);
-    if (!remove && equalJson(old, object) && !(await this.store.isStale(key))) {
+    // What goes is not stored any more.
+    const toStore = remove ? object : await this.#toStored(object, transition);
+    // What is as it was may still be stored in another version than it should be.
+    const before = toStore === object ? old : decodeObject(stored.value, stored.modRevision);
+    if (!remove && equalJson(before, toStore) && !(await this.store.isStale(key))) {
       await transition?.rollback();
       return { object, bytes: spliceRevision(encodeObject(object), stored.modRevision), removed: false };
     }
-    const value = encodeObject(object);
+    const value = encodeObject(toStore);
     if (context.dryRun) {
       await transition?.rollback();
-      return { object, bytes: spliceRevision(value, stored.modRevision), removed: remove };
+      if (remove) return { object, bytes: spliceRevision(value, stored.modRevision), removed: true };
+      return { ...(await this.#dryWritten(object, value, stored.modRevision)), removed: false };
     }
     const result = await this.#write(transition, async () =>
       remove
@@ -223,8 +266,9 @@ export class GenericRegistry {
         : this.store.update(key, stored.modRevision, value, { lease: await this.#options.lease?.() }),
     );
     if (!result.succeeded) return { current: result.current };
-    if (remove) await this.hooks.afterDelete?.(object);
-    return { ...written(object, value, result.revision), removed: remove };
+    if (!remove) return { ...(await this.#written(object, value, result.revision)), removed: false };
+    await this.hooks.afterDelete?.(object);
+    return { ...written(object, value, result.revision), removed: true };
   }
 
   /**

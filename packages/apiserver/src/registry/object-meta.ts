@@ -60,16 +60,17 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
   return errors;
 }
 
-function validateAnnotations(annotations: Readonly<Record<string, string>> | undefined): FieldError[] {
+export function validateAnnotations(
+  annotations: Readonly<Record<string, string>> | undefined,
+  field: string,
+): FieldError[] {
   const errors: FieldError[] = [];
   let size = 0;
   for (const [key, value] of Object.entries(annotations ?? {})) {
-    errors.push(
-      ...isQualifiedName(key.toLowerCase()).map((detail) => fieldInvalid('metadata.annotations', key, detail)),
-    );
+    errors.push(...isQualifiedName(key.toLowerCase()).map((detail) => fieldInvalid(field, key, detail)));
     size += Buffer.byteLength(key) + Buffer.byteLength(value);
   }
-  if (size > ANNOTATIONS_BYTES_MAX) errors.push(fieldTooLong('metadata.annotations', ANNOTATIONS_BYTES_MAX));
+  if (size > ANNOTATIONS_BYTES_MAX) errors.push(fieldTooLong(field, ANNOTATIONS_BYTES_MAX));
   return errors;
 }
 
@@ -147,7 +148,7 @@ export function validateObjectMeta(meta: ObjectMeta, resource: Resource): FieldE
     errors.push(fieldForbidden('metadata.namespace', 'not allowed on this type'));
   errors.push(
     ...validateLabels(meta.labels, 'metadata.labels'),
-    ...validateAnnotations(meta.annotations),
+    ...validateAnnotations(meta.annotations, 'metadata.annotations'),
     ...validateOwnerReferences(meta.ownerReferences),
     ...validateFinalizers(meta.finalizers),
   );

@@ -17,7 +17,7 @@ import {
 import type { MediaType } from './negotiation.ts';
 import { mediaTypeOf } from './object-body.ts';
 import type { RequestInfo } from './request-info.ts';
-import type { VersionView } from './version-view.ts';
+import type { ReadView } from './version-view.ts';
 
 /** An authenticated and authorized request to the API. */
 export interface ApiRequest {
@@ -44,7 +44,7 @@ export type ApiResponse =
       readonly code: number;
       readonly bytes: Buffer;
       readonly registry: GenericRegistry;
-      readonly view?: VersionView | undefined;
+      readonly view?: ReadView | undefined;
     }
   /** Anything else: a Status, a Scale, a discovery document. */
   | { readonly type: 'value'; readonly code: number; readonly value: unknown }

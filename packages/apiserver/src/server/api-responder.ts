@@ -33,8 +33,9 @@ export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void
     return;
   }
   const { registry, code, view } = answer;
-  // A Table is the same in every version.
-  const bytes = view === undefined || mediaType.as === 'table' ? answer.bytes : viewBytes(view, answer.bytes);
+  // A Table of a built-in kind is the same in every version.
+  const isStoredTable = mediaType.as === 'table' && view?.served.schema === undefined;
+  const bytes = view === undefined || isStoredTable ? answer.bytes : viewBytes(view, answer.bytes);
   if (mediaType.as === 'object' && mediaType.encoding === 'json' && !pretty) {
     writeBody(response, code, bytes, mediaType);
     return;

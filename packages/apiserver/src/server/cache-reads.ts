@@ -10,6 +10,7 @@ import { decodeObject, spliceRevision } from '../storage/object-codec.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { decodeContinue, encodeContinue, expiredContinue, predicateOf, type ListOptions } from './list-options.ts';
 import { newBadRequest } from '@naru/api';
+import type { ObjectConverter } from './object-converter.ts';
 
 export interface ListResult {
   readonly objects: readonly CachedObject[];
@@ -69,6 +70,36 @@ export class CacheReads {
     }
     await this.waitFor(options.resourceVersion);
     return this.#result(cache, cache.page({ namespace, limit, matches }), this.#feed.revision, { matches });
+  }
+
+  /** A list of a version that must be converted: selectors are about what the client sees. */
+  async listConverted(
+    converter: ObjectConverter,
+    cache: WatchCache,
+    namespace: string,
+    options: ListOptions,
+    selectable: SelectableFields,
+  ): Promise<ListResult> {
+    const matches = predicateOf(options, '');
+    const { requirements = [] } = options.fieldSelector ?? {};
+    // Conversion leaves names as they are.
+    if (options.labelSelector === undefined && requirements.every(({ field }) => field.startsWith('metadata.'))) {
+      const list = await this.list(cache, namespace, options, selectable);
+      return { ...list, objects: await converter.objects(list.objects) };
+    }
+    const everything = { ...options, labelSelector: undefined, fieldSelector: undefined, limit: 0 };
+    const all = await this.list(cache, namespace, everything, selectable);
+    const objects = (await converter.objects(all.objects)).filter((each) => matches?.(each) ?? true);
+    const isWhole = options.resourceVersion === 0 && options.continue === '';
+    const next = isWhole || options.limit === 0 ? undefined : objects[options.limit];
+    if (next === undefined) return { ...all, objects };
+    const { revision } = all;
+    return {
+      objects: objects.slice(0, options.limit),
+      revision,
+      continue: encodeContinue({ revision, startKey: next.key }, cache.prefix),
+      remainingItemCount: undefined,
+    };
   }
 
   #result(

@@ -6,7 +6,7 @@ import { apiVersionOf, type Resource } from '@naru/api';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { TableConvertor } from '../registry/strategy.ts';
 import type { ListResult } from './cache-reads.ts';
-import type { VersionView } from './version-view.ts';
+import type { ReadView } from './version-view.ts';
 import { parseCached, partialMetadata, tableHead, tableRow, tableTail, type IncludeObject } from './table.ts';
 
 /** Bytes gathered into one write. */
@@ -75,7 +75,7 @@ function* itemsOf(objects: readonly CachedObject[], typeMeta: Buffer | undefined
 }
 
 /** The list in another version than the stored one: each object is converted. */
-export function viewListBody(view: VersionView, result: ListResult): ListBody {
+export function viewListBody(view: ReadView, result: ListResult): ListBody {
   const metadata = JSON.stringify(listMetadata(result));
   return {
     head: Buffer.from(
@@ -92,15 +92,20 @@ export function viewListBody(view: VersionView, result: ListResult): ListBody {
   };
 }
 
+/** `read`: how the rows' objects are to be read, where that is not as they are. */
 export function tableListBody(
   table: TableConvertor,
   result: ListResult,
-  includeObject: IncludeObject,
-  nowMs: number,
+  options: { readonly includeObject: IncludeObject; readonly nowMs: number; readonly read?: ReadView | undefined },
 ): ListBody {
+  const { includeObject, nowMs, read } = options;
+  const rowOf = ({ bytes }: CachedObject): object => {
+    const object = parseCached(bytes);
+    return tableRow(read?.fromStored(object) ?? object, table, includeObject, nowMs);
+  };
   return {
     head: Buffer.from(tableHead(table, listMetadata(result))),
-    items: joined(result.objects, (object) => tableRow(parseCached(object.bytes), table, includeObject, nowMs)),
+    items: joined(result.objects, rowOf),
     tail: Buffer.from(tableTail),
     length: undefined,
   };

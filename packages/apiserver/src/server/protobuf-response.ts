@@ -7,14 +7,14 @@ import type { ListResult } from './cache-reads.ts';
 import { listKindOf, listMetadata, type ListBody } from './list-response.ts';
 import type { MediaType } from './negotiation.ts';
 import { parseCached, partialMetadata } from './table.ts';
-import type { VersionView } from './version-view.ts';
+import type { ReadView } from './version-view.ts';
 
 /** Objects that are encoded before others get their turn. */
 const OBJECTS_PER_TURN = 256;
 
 interface ProtobufForm {
   readonly resource: Resource;
-  readonly view: VersionView | undefined;
+  readonly view: ReadView | undefined;
   readonly as: MediaType['as'];
 }
 

@@ -34,7 +34,7 @@ import { protobufEncoder, protobufListBody } from './protobuf-response.ts';
 import { isApply, newApplication, newPatch } from './patch.ts';
 import { readComputed } from './computed-reads.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
-import type { ServedResource, ServedResources, StoredResource } from './served-resource.ts';
+import { readObject, type ServedResource, type ServedResources, type StoredResource } from './served-resource.ts';
 import type { SubresourceHandler } from './subresource-handler.ts';
 import { includeObjectOf, metadataEncoder, tableEncoder } from './table.ts';
 import { viewEncoder } from './version-view.ts';
@@ -131,7 +131,8 @@ export class ResourceHandler {
     const { registry, view } = served;
     const { namespace } = inScope(info, registry.resource);
     await this.#options.reads.waitFor(parseResourceVersion(query.get('resourceVersion') ?? ''));
-    return { type: 'object', code: 200, bytes: registry.get(namespace, info.name).bytes, registry, view };
+    const { bytes } = await readObject(served, namespace, info.name);
+    return { type: 'object', code: 200, bytes, registry, view: view ?? served.readView };
   }
 
   async #list(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
@@ -139,14 +140,18 @@ export class ResourceHandler {
     const { registry } = served;
     const options = parseListOptions(query, served.selectable, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
-    const result = await this.#options.reads.list(registry.cache, info.namespace, options, selectable);
+    const { reads } = this.#options;
+    const where = [registry.cache, info.namespace, options, selectable] as const;
+    const { converter } = served;
+    const result = await (converter === undefined ? reads.list(...where) : reads.listConverted(converter, ...where));
     await this.#writeList(request, served, result);
     return { type: 'streamed' };
   }
 
   async #writeList(request: ApiRequest, served: StoredResource, result: ListResult): Promise<void> {
     const { query, response, raw } = request;
-    const { registry, view, resource } = served;
+    const { registry, readView, resource } = served;
+    const view = served.view ?? readView;
     const mediaType = mediaTypeFor(request.mediaType, apiVersionOf(resource), resource.kind);
     const gzip = (raw.headers['accept-encoding'] ?? '').includes('gzip');
     if (mediaType.encoding === 'protobuf') {
@@ -156,7 +161,11 @@ export class ResourceHandler {
     }
     const body =
       mediaType.as === 'table'
-        ? tableListBody(registry.registration.table, result, includeObjectOf(query), request.nowMs)
+        ? tableListBody(registry.registration.table, result, {
+            includeObject: includeObjectOf(query),
+            nowMs: request.nowMs,
+            read: readView,
+          })
         : mediaType.as === 'metadata'
           ? metadataListBody(result)
           : view === undefined
@@ -170,18 +179,23 @@ export class ResourceHandler {
 
   async #watch(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query, response } = request;
-    const { registry, view, resource } = served;
+    const { registry, readView, converter, resource } = served;
+    const view = served.view ?? readView;
     const mediaType = mediaTypeFor(request.mediaType, apiVersionOf(resource), resource.kind);
     const { reads, clock, random, minRequestTimeoutMs, shutdown } = this.#options;
     let encoder: FrameEncoder | undefined;
     const isProtobuf = mediaType.encoding === 'protobuf';
     if (isProtobuf) encoder = protobufEncoder({ resource, view, as: mediaType.as });
     else if (mediaType.as === 'table')
-      encoder = tableEncoder(registry.registration.table, includeObjectOf(query), () => clock.now());
+      encoder = tableEncoder(registry.registration.table, includeObjectOf(query), {
+        now: () => clock.now(),
+        read: readView,
+      });
     else if (mediaType.as === 'metadata') encoder = metadataEncoder;
     else if (view !== undefined) encoder = viewEncoder(view);
     await serveWatch(response, reads, {
       cache: registry.cache,
+      converter,
       resource,
       asMetadata: mediaType.as === 'metadata',
       namespace: resource.namespaced ? info.namespace : '',
@@ -306,7 +320,10 @@ export class ResourceHandler {
     const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
     const listOptions = parseListOptions(query, served.selectable, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
-    const list = await this.#options.reads.list(registry.cache, info.namespace, listOptions, selectable);
+    const { reads } = this.#options;
+    const where = [registry.cache, info.namespace, listOptions, selectable] as const;
+    const { converter } = served;
+    const list = await (converter === undefined ? reads.list(...where) : reads.listConverted(converter, ...where));
     const pending = list.objects.values();
     const worker = async (): Promise<void> => {
       for (const { namespace, name } of pending) {

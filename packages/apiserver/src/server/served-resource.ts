@@ -1,7 +1,9 @@
 import type { Resource } from '@naru/api';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import type { ObjectScale } from './scale.ts';
-import type { VersionView } from './version-view.ts';
+import type { CachedObject } from '../cache/cached-object.ts';
+import type { ObjectConverter } from './object-converter.ts';
+import type { ReadView, VersionView } from './version-view.ts';
 import type { VirtualResource, VirtualSubresource } from '../registry/virtual-resource.ts';
 
 /** A resource as the server serves it: stored by a registry, or computed. */
@@ -9,8 +11,11 @@ export interface ServedResource {
   readonly resource: Resource;
   /** Of the version that is stored. */
   readonly registry: GenericRegistry | undefined;
-  /** Set when another version is stored than this one. */
+  /** Set when another version is stored than this one, and the registry is of that one. */
   readonly view: VersionView | undefined;
+  /** How stored objects are read where the registry is of this version and they may be of another. At most one is set. */
+  readonly readView?: ReadView | undefined;
+  readonly converter?: ObjectConverter | undefined;
   readonly virtual: VirtualResource | undefined;
   readonly virtualSubresources: ReadonlyMap<string, VirtualSubresource>;
   /** Fields that field selectors may name. */
@@ -61,4 +66,14 @@ function keyOf({ resource: { group, version, resource } }: ServedResource): stri
 /** A stored resource: its registry is there. */
 export interface StoredResource extends ServedResource {
   readonly registry: GenericRegistry;
+}
+
+/** An object that the caller has waited for; where a `readView` is set, it is to be read by that. @throws StatusError NotFound. */
+export async function readObject(
+  { registry, converter }: StoredResource,
+  namespace: string,
+  name: string,
+): Promise<CachedObject> {
+  const object = registry.get(namespace, name);
+  return (await converter?.object(object)) ?? object;
 }

@@ -13,7 +13,7 @@ import { decodeObjectBody } from './object-decoder.ts';
 import { isApply, newPatch, newScaleApplication } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import { builtInScale, scaleKind } from './scale.ts';
-import type { ServedResource, StoredResource } from './served-resource.ts';
+import { readObject, type ServedResource, type StoredResource } from './served-resource.ts';
 
 /** Subresources that are served here; what else discovery may list is computed. */
 export const servedSubresources: ReadonlySet<string> = new Set([
@@ -115,12 +115,21 @@ export class SubresourceHandler {
     return registry.get(namespace, request.info.name).bytes;
   }
 
+  /** The object in the version that is served, but for what a view does. */
+  async #readVersion(request: ApiRequest, served: StoredResource): Promise<Buffer> {
+    await this.#reads.waitFor(parseResourceVersion(request.query.get('resourceVersion') ?? ''));
+    const { namespace } = inScope(request.info, served.resource);
+    return (await readObject(served, namespace, request.info.name)).bytes;
+  }
+
   /** Subresources that show the object and change a part of it. */
   async #part(request: ApiRequest, served: StoredResource, part: string): Promise<ApiResponse> {
     const { info, raw } = request;
     const { registry, resource, view } = served;
-    if (info.verb === 'get')
-      return { type: 'object', code: 200, bytes: await this.#read(request, registry), registry, view };
+    if (info.verb === 'get') {
+      const bytes = await this.#readVersion(request, served);
+      return { type: 'object', code: 200, bytes, registry, view: view ?? served.readView };
+    }
     const context = inScope(requestContextOf(request), resource);
     let change: (old: UnstructuredObject) => UnstructuredObject;
     if (info.verb === 'patch') change = newPatch(request, resource, context);
@@ -142,8 +151,8 @@ export class SubresourceHandler {
     const { scaleOf, withScale } = served.scale ?? builtInScale;
     const read = (object: UnstructuredObject): UnstructuredObject => view?.fromStored(object) ?? object;
     if (info.verb === 'get') {
-      const bytes = await this.#read(request, registry);
-      return { type: 'value', code: 200, value: scaleOf(read(JSON.parse(bytes.toString()) as UnstructuredObject)) };
+      const object = JSON.parse((await this.#readVersion(request, served)).toString()) as UnstructuredObject;
+      return { type: 'value', code: 200, value: scaleOf(served.readView?.fromStored(object) ?? read(object)) };
     }
     const context = inScope(requestContextOf(request), resource);
     if (isApply(context)) return await this.#applyScale(request, served);

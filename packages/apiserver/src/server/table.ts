@@ -3,6 +3,7 @@ import { newBadRequest, type UnstructuredObject } from '@naru/api';
 import { frameHead, type CacheEventType, type FrameEncoder } from '../cache/cache-event.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { TableConvertor } from '../registry/strategy.ts';
+import type { ReadView } from './version-view.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
 
@@ -60,12 +61,17 @@ export function tableOfOne(
   return `${tableHead(table, resourceVersion === undefined ? {} : { resourceVersion })}${row}${tableTail}`;
 }
 
-/** Frames of a watch as Tables. */
-export function tableEncoder(table: TableConvertor, includeObject: IncludeObject, now: () => number): FrameEncoder {
+/** Frames of a watch as Tables, of a view's version if there is one. */
+export function tableEncoder(
+  table: TableConvertor,
+  includeObject: IncludeObject,
+  { now, read }: { readonly now: () => number; readonly read?: ReadView | undefined },
+): FrameEncoder {
   return {
-    key: `table ${includeObject}`,
-    encode: (type: CacheEventType, object: CachedObject): Buffer => {
-      const text = tableOfOne(parseCached(object.bytes), table, includeObject, now());
+    key: `table ${includeObject}${read === undefined ? '' : ` ${read.served.version}`}`,
+    encode: (type: CacheEventType, { bytes }: CachedObject): Buffer => {
+      const object = parseCached(bytes);
+      const text = tableOfOne(read?.fromStored(object) ?? object, table, includeObject, now());
       return Buffer.from(`${frameHead(type)}${text}}\n`);
     },
   };

@@ -5,12 +5,18 @@
 import { conversionOf, type Resource, type UnstructuredObject } from '@naru/api';
 import { frameHead, type FrameEncoder } from '../cache/cache-event.ts';
 
-export interface VersionView {
-  /** The resource as it is served, and as it is stored. */
-  readonly served: Resource;
+export interface VersionView extends ReadView {
+  /** The resource as it is stored. */
   readonly stored: Resource;
-  /** Neither changes the object that it is given. */
+  /** The argument is not changed. */
   toStored(object: UnstructuredObject): UnstructuredObject;
+}
+
+/** How stored objects are read. */
+export interface ReadView {
+  /** The resource as it is served. */
+  readonly served: Resource;
+  /** The argument is not changed. */
   fromStored(object: UnstructuredObject): UnstructuredObject;
 }
 
@@ -27,12 +33,12 @@ export function viewOf(resource: Resource): VersionView | undefined {
 }
 
 /** Bytes of a stored object as the view shows it. */
-export function viewBytes(view: VersionView, bytes: Buffer): Buffer {
+export function viewBytes(view: ReadView, bytes: Buffer): Buffer {
   return Buffer.from(JSON.stringify(view.fromStored(JSON.parse(bytes.toString()) as UnstructuredObject)));
 }
 
 /** Frames of a watch through the view. */
-export function viewEncoder(view: VersionView): FrameEncoder {
+export function viewEncoder(view: ReadView): FrameEncoder {
   return {
     key: `version ${view.served.group}/${view.served.version}`,
     encode: (type, object) =>

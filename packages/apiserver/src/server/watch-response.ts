@@ -2,19 +2,23 @@
 import type { ServerResponse } from 'node:http';
 import { apiVersionOf, isStatusError, type Resource } from '@naru/api';
 import type { Clock } from '@naru/component';
-import { CacheWatcher } from '../cache/cache-watcher.ts';
+import { CacheWatcher, type CacheWatcherOptions } from '../cache/cache-watcher.ts';
+import { ConvertingWatcher } from '../cache/converting-watcher.ts';
 import { encodeOther, type FrameEncoder } from '../cache/cache-event.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { WatchScope } from '../cache/watcher-index.ts';
 import type { CacheReads } from './cache-reads.ts';
 import { predicateOf, scopeOf, type ListOptions } from './list-options.ts';
+import type { ObjectConverter } from './object-converter.ts';
 
 /** How long a client may take to read the end of its watch. */
 const UNREAD_END_MS = 10_000;
 
 export interface WatchRequestOptions {
   readonly cache: WatchCache;
+  /** Makes the cache's objects those of the version that is watched. */
+  readonly converter?: ObjectConverter | undefined;
   readonly resource: Resource;
   /** The client wants metadata only: its bookmarks are of that kind, too. */
   readonly asMetadata: boolean;
@@ -62,7 +66,8 @@ export async function serveWatch(
     options.timeoutSeconds !== undefined && options.timeoutSeconds > 0
       ? options.timeoutSeconds * 1000
       : request.minRequestTimeoutMs * (1 + request.random());
-  const watcher = new CacheWatcher({
+  const { converter } = request;
+  const watcherOptions: CacheWatcherOptions = {
     output: response,
     matches,
     encoder: request.encoder,
@@ -78,16 +83,24 @@ export async function serveWatch(
           clock.after(UNREAD_END_MS, () => response.destroy()),
         );
     },
-  });
+  };
+  const watcher =
+    converter === undefined
+      ? new CacheWatcher(watcherOptions)
+      : new ConvertingWatcher({ ...watcherOptions, convert: async (event) => await converter.event(event) });
   const onShutdown = (): void => watcher.end();
   const cancelTimeout = clock.after(timeoutMs, () => watcher.end());
   shutdown.addEventListener('abort', onShutdown);
   let remove: (() => void) | undefined;
   try {
     const revision = startsNow ? reads.revision : (resourceVersion ?? 0);
-    const initial = wantsInitial ? cache.page({ namespace, limit: 0, matches }).objects : undefined;
+    const page = { namespace, limit: 0, matches: converter === undefined ? matches : undefined };
+    const initial = wantsInitial ? cache.page(page).objects : undefined;
     remove = cache.watch(watcher, scope, revision);
-    await watcher.start(initial, { endBookmark: sendInitialEvents === true });
+    const converted = initial === undefined ? undefined : await converter?.objects(initial);
+    await watcher.start(converted?.filter((each) => matches?.(each) ?? true) ?? initial, {
+      endBookmark: sendInitialEvents === true,
+    });
   } catch (error) {
     if (!isStatusError(error)) throw error;
     watcher.end(encodeOther('ERROR', error.status, request.encoder));

@@ -126,6 +126,8 @@ export const jobStrategy: Strategy = {
   prepareForCreate(object) {
     delete object['status'];
     generateSelector(object);
+    // What the labels default to has more by now: upstream defaults again when it reads what it stored.
+    setJobDefaults(object);
   },
   validate: validateJob,
   validateUpdate: validateJobUpdate,

@@ -15,6 +15,7 @@ import {
 import type { Strategy } from '../strategy.ts';
 import { setNamespaceDefaults, setNodeDefaults, setSecretDefaults } from './core-defaults.ts';
 import { dataKey, deepEqual, immutable, nonNegative } from './field-rules.ts';
+import { keepFields } from './keep-fields.ts';
 import { isIpv4Address } from './pod-spec.ts';
 import { validateTaints } from './scheduling.ts';
 
@@ -64,12 +65,11 @@ export const nodeStrategy: Strategy = {
   prepareForCreate() {},
   validate: validateNode,
   prepareForUpdate(object, old) {
-    object['status'] = old['status'];
+    keepFields(object, old, 'status');
   },
   validateUpdate: validateNodeUpdate,
   prepareForStatusUpdate(object, old) {
-    if (old['spec'] === undefined) delete object['spec'];
-    else object['spec'] = old['spec'];
+    keepFields(object, old, 'spec');
   },
   selectableFields: { 'spec.unschedulable': (object) => String(nodeOf(object).unschedulable ?? false) },
 };
@@ -91,7 +91,7 @@ export const namespaceStrategy: Strategy = {
     namespace.spec = { ...namespace.spec };
     if (before.spec?.finalizers === undefined) delete namespace.spec.finalizers;
     else namespace.spec.finalizers = before.spec.finalizers;
-    object['status'] = old['status'];
+    keepFields(object, old, 'status');
   },
   selectableFields: { 'status.phase': (object) => (object as unknown as Namespace).status?.phase ?? '' },
 };

@@ -9,6 +9,7 @@ import {
   type LabelSelector,
   type UnstructuredObject,
 } from '@naru/api';
+import { clientConfigErrors, type ClientConfig } from './webhook-client-config.ts';
 import type { Strategy } from '../strategy.ts';
 import { setLimitRangeDefaults } from './core-defaults.ts';
 import { immutable, intOrPercent, dnsLabel, dnsSubdomain, optionalOneOf, required } from './field-rules.ts';
@@ -289,7 +290,7 @@ interface Webhook {
   timeoutSeconds?: number;
   reinvocationPolicy?: string;
   admissionReviewVersions?: string[];
-  clientConfig?: { url?: string; service?: { port?: number; name?: string; namespace?: string } };
+  clientConfig?: ClientConfig;
   rules?: { scope?: string }[];
 }
 
@@ -354,11 +355,7 @@ function validateWebhook(path: string, webhook: Webhook): FieldError[] {
     errors.push(
       fieldInvalid(`${path}.timeoutSeconds`, timeoutSeconds, 'the timeout value must be between 1 and 30 seconds'),
     );
-  const hasUrl = clientConfig?.url !== undefined;
-  const hasService = clientConfig?.service !== undefined;
-  if (hasUrl === hasService)
-    errors.push(fieldRequired(`${path}.clientConfig`, 'exactly one of url or service is required'));
-  return errors;
+  return [...errors, ...clientConfigErrors(`${path}.clientConfig`, clientConfig ?? {})];
 }
 
 export const mutatingWebhookStrategy = webhookStrategy(true);

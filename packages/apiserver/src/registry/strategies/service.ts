@@ -22,6 +22,7 @@ import {
   portNumber,
   portNumberOrName,
 } from './field-rules.ts';
+import { keepFields } from './keep-fields.ts';
 import { ipMessage, isIpAddress, isIpv4Address } from './pod-spec.ts';
 import { keepAllocatedFields } from './service-fields.ts';
 
@@ -217,7 +218,7 @@ export const serviceStrategy: Strategy = {
   },
   validate: validateService,
   prepareForUpdate(object, old) {
-    object['status'] = old['status'];
+    keepFields(object, old, 'status');
     keepAllocatedFields(specOf(object), specOf(old));
     fillFields(specOf(object));
   },

@@ -1,7 +1,6 @@
 /** CustomResourceDefinitions (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation). */
 import {
   equalJson,
-  fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
@@ -18,6 +17,7 @@ import {
 import type { Strategy } from '../../strategy.ts';
 import { immutableMessage, invalidAll, required } from '../field-rules.ts';
 import { schemaRuleErrors } from '../../../cel/schema-rules.ts';
+import { conversionErrors } from './conversion-rules.ts';
 import { structuralErrors } from './structural-rules.ts';
 
 export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io';
@@ -38,6 +38,8 @@ export const customResourceDefinitionStrategy: Strategy = {
       if ((names.listKind ?? '') === '') names.listKind = `${names.kind}List`;
     }
     spec.conversion ??= { strategy: 'None' };
+    const service = spec.conversion.webhook?.clientConfig?.service;
+    if (service !== undefined) service.port ??= 443;
   },
   prepareForCreate(object) {
     object['status'] = { storedVersions: storageVersionsOf(object) };
@@ -109,12 +111,7 @@ function specErrors(spec: Spec | undefined): FieldError[] {
     );
   errors.push(...namesErrors(spec.names), ...versionListErrors(versions));
   for (const [i, version] of versions.entries()) errors.push(...versionErrors(version, `spec.versions[${i}]`));
-  const strategy = conversion?.strategy ?? '';
-  if (strategy !== 'None' && strategy !== 'Webhook')
-    errors.push(fieldNotSupported('spec.conversion.strategy', strategy, ['None', 'Webhook']));
-  else if (strategy === 'Webhook' && versions.length > 1)
-    errors.push(fieldForbidden('spec.conversion.strategy', 'this server does not call conversion webhooks'));
-  return errors;
+  return [...errors, ...conversionErrors(conversion)];
 }
 
 function namesErrors(names: Spec['names'] | undefined): FieldError[] {
