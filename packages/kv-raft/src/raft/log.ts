@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Entry, SnapshotMetadata } from './message.ts';
+import { SlabAllocator } from './slab-allocator.ts';
 
 /** Bytes that an entry costs in a message or the log besides its data. */
 export const ENTRY_OVERHEAD_BYTES = 24;
@@ -21,7 +22,8 @@ interface PendingWrite {
  */
 export class RaftLog {
   /** Entry i of the log is at #entries[i - compactedIndex - 1]. */
-  #entries: Entry[] = [];
+  #entries: Entry[];
+  readonly #slabs = new SlabAllocator();
   #compactedIndex: number;
   #compactedTerm: number;
   /** The newest snapshot, which a member that lags too far is sent. */
@@ -48,7 +50,8 @@ export class RaftLog {
     this.#applying = snapshot.index;
     this.stableIndex = snapshot.index;
     this.#writing = snapshot.index;
-    this.append(entries);
+    // Their data are parts of large buffers already.
+    this.#entries = [...entries];
     this.stableIndex = this.lastIndex;
     this.#writing = this.lastIndex;
   }
@@ -91,7 +94,7 @@ export class RaftLog {
     assert(first.index > this.committed, 'a committed entry is never replaced');
     assert(first.index <= this.lastIndex + 1, 'no gap in the log');
     if (first.index <= this.lastIndex) this.#truncateAfter(first.index - 1);
-    for (const entry of entries) this.#entries.push(entry);
+    for (const entry of entries) this.#entries.push({ ...entry, data: this.#slabs.copy(entry.data) });
   }
 
   #truncateAfter(index: number): void {

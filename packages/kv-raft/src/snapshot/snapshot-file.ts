@@ -1,7 +1,6 @@
-import { crc32 } from 'node:zlib';
+import { crc32c } from '@node-rs/crc32';
 import { ByteReader, ByteWriter, DecodeError } from '../codec/bytes.ts';
 import { PieceReader } from '../codec/piece-reader.ts';
-import { crc32c } from '../codec/crc32c.ts';
 import type { ConfState, SnapshotMetadata } from '../raft/message.ts';
 
 /** What a snapshot says of itself before its content. */
@@ -12,7 +11,7 @@ export interface SnapshotHeader extends SnapshotMetadata {
 
 /*
  * snapshot   := magic:u32 block(header) block(chunk)* end         all big-endian
- * block      := length:u32 crc:u32 bytes                          crc: CRC-32 of all bytes of this block and those before
+ * block      := length:u32 crc:u32 bytes                          crc: CRC-32C of all bytes of this block and those before
  * end        := 0:u32 crc:u32                                     the crc of everything: a file that ends early has none
  * header     := index:u64 term:u64 conf-state context-length:u32 context
  * conf-state := ids(voters) ids(outgoing) ids(learners) ids(learners-next) auto-leave:u8
@@ -20,9 +19,7 @@ export interface SnapshotHeader extends SnapshotMetadata {
  *
  * The same bytes are on disk and on the wire.
  */
-const MAGIC = 0x4e525332;
-/** Of files whose blocks have a CRC-32C. It is read only: the other one is computed natively. */
-const MAGIC_CRC32C = 0x4e52534e;
+const MAGIC = 0x4e52534e;
 const BLOCK_HEADER_BYTES = 8;
 /** A block may hold this much; larger chunks are cut. */
 const BLOCK_BYTES_MAX = 1 << 20;
@@ -62,7 +59,7 @@ export async function* encodeSnapshot(
 ): AsyncGenerator<Uint8Array> {
   let crc = 0;
   const block = (bytes: Uint8Array): Uint8Array => {
-    crc = crc32(bytes, crc);
+    crc = crc32c(bytes, crc);
     return new ByteWriter(BLOCK_HEADER_BYTES + bytes.length).u32(bytes.length).u32(crc).raw(bytes).view();
   };
   const writer = new ByteWriter().u53(header.index).u53(header.term);
@@ -75,8 +72,6 @@ export async function* encodeSnapshot(
   yield new ByteWriter(BLOCK_HEADER_BYTES).u32(0).u32(crc).view();
 }
 
-type Checksum = (bytes: Uint8Array, previous: number) => number;
-
 async function take(reader: PieceReader, count: number): Promise<Buffer> {
   const bytes = await reader.take(count);
   if (bytes.length < count) throw new DecodeError('snapshot ends early');
@@ -86,14 +81,13 @@ async function take(reader: PieceReader, count: number): Promise<Buffer> {
 async function readBlock(
   reader: PieceReader,
   previous: number,
-  checksum: Checksum,
 ): Promise<{ readonly bytes: Buffer; readonly crc: number }> {
   const head = await take(reader, BLOCK_HEADER_BYTES);
   const length = head.readUInt32BE(0);
   const expected = head.readUInt32BE(4);
   if (length > BLOCK_BYTES_MAX) throw new DecodeError('snapshot block is too large');
   const bytes = await take(reader, length);
-  const crc = checksum(bytes, previous);
+  const crc = crc32c(bytes, previous);
   if (crc !== expected) throw new DecodeError('snapshot checksum does not match');
   return { bytes, crc };
 }
@@ -108,26 +102,25 @@ export async function decodeSnapshot(
   const reader = new PieceReader(pieces);
   try {
     const magic = (await take(reader, 4)).readUInt32BE(0);
-    if (magic !== MAGIC && magic !== MAGIC_CRC32C) throw new DecodeError('not a snapshot');
-    const checksum = magic === MAGIC ? crc32 : crc32c;
-    const block = await readBlock(reader, 0, checksum);
+    if (magic !== MAGIC) throw new DecodeError('not a snapshot');
+    const block = await readBlock(reader, 0);
     const fields = new ByteReader(block.bytes);
     const index = fields.u53();
     const term = fields.u53();
     const confState = readConfState(fields);
     const context = Buffer.from(fields.bytes());
     fields.end();
-    return { header: { index, term, confState, context }, chunks: readChunks(reader, block.crc, checksum) };
+    return { header: { index, term, confState, context }, chunks: readChunks(reader, block.crc) };
   } catch (error) {
     await reader.close();
     throw error;
   }
 }
 
-async function* readChunks(reader: PieceReader, headerCrc: number, checksum: Checksum): AsyncGenerator<Uint8Array> {
+async function* readChunks(reader: PieceReader, headerCrc: number): AsyncGenerator<Uint8Array> {
   try {
     for (let crc = headerCrc; ;) {
-      const block = await readBlock(reader, crc, checksum);
+      const block = await readBlock(reader, crc);
       if (block.bytes.length === 0) return;
       crc = block.crc;
       yield block.bytes;

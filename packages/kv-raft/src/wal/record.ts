@@ -1,5 +1,5 @@
+import { crc32c } from '@node-rs/crc32';
 import { ByteReader, DecodeError, type ByteWriter } from '../codec/bytes.ts';
-import { crc32c } from '../codec/crc32c.ts';
 import type { PieceReader } from '../codec/piece-reader.ts';
 import type { Entry, HardState } from '../raft/message.ts';
 

@@ -34,7 +34,7 @@ export interface SegmentName {
 }
 
 /** Segments are read in pieces of this size; each is in memory as long as one of its entries, which are views of it. */
-const PIECE_BYTES = 1 << 20;
+const PIECE_BYTES = 4 << 20;
 
 const segmentPattern = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/u;
 

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { DecodeError } from '../../src/codec/bytes.ts';
-import { crc32c } from '../../src/codec/crc32c.ts';
 import { nodeDisk } from '../../src/disk/node-disk.ts';
 import { emptyConfState } from '../../src/raft/conf-change.ts';
 import { decodeSnapshot, encodeSnapshot, type SnapshotHeader } from '../../src/snapshot/snapshot-file.ts';
@@ -18,29 +17,11 @@ async function* chunks(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
 }
 
-async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
 async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   for await (const piece of pieces) parts.push(Buffer.from(piece));
   return Buffer.concat(parts);
 }
-
-await t.test('a snapshot with CRC-32C checksums, as they were before, is read', async (t) => {
-  const bytes = await collect(encodeSnapshot(header(7), chunks('content')));
-  bytes.writeUInt32BE(0x4e52534e, 0);
-  let crc = 0;
-  for (let at = 4; at < bytes.length;) {
-    const end = at + 8 + bytes.readUInt32BE(at);
-    crc = crc32c(bytes.subarray(at + 8, end), crc);
-    bytes.writeUInt32BE(crc, at + 4);
-    at = end;
-  }
-  const decoded = await decodeSnapshot(once(bytes));
-  t.equal((await collect(decoded.chunks)).toString(), 'content');
-});
 
 await t.test('the bytes of a snapshot', async (t) => {
   const bytes = await collect(encodeSnapshot(header(7), chunks('a', 'x'.repeat(3 << 20), 'z')));

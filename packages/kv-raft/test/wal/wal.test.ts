@@ -1,9 +1,9 @@
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32c } from '@node-rs/crc32';
 import { SeededRandom, SimulatedDisk, VirtualClock } from '@naru/testkit';
 import t from 'tap';
-import { crc32c } from '../../src/codec/crc32c.ts';
 import { nodeDisk } from '../../src/disk/node-disk.ts';
 import type { Entry } from '../../src/raft/message.ts';
 import { WalCorruptError } from '../../src/wal/replay.ts';
