@@ -27,6 +27,7 @@ const pureFolders: readonly string[] = [
   'packages/kv-raft/src/lease',
   'packages/kv-raft/src/auth',
   'packages/apiserver/src/registry/strategies',
+  'packages/apiserver/src/flowcontrol/queuing',
   'packages/scheduler/src/plugins',
   'packages/kube-proxy/src/plan',
   'packages/kubelet/src/plan',

@@ -54,6 +54,8 @@ export interface ApiserverConfig {
   };
   /** Undefined: nothing is logged. */
   readonly audit: { readonly policy: AuditPolicy; readonly log: Omit<AuditLogOptions, 'clock' | 'logger'> } | undefined;
+  /** Whether requests wait by priority and fairness; without, the two limits count for themselves. */
+  readonly priorityAndFairness: boolean;
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
   readonly minRequestTimeoutMs: number;
@@ -114,12 +116,23 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       connectTimeoutMs: flags['kubelet-timeout'],
     },
     audit: await readAudit(flags),
+    priorityAndFairness: priorityAndFairnessOf(flags),
     maxRequestsInflight: flags['max-requests-inflight'],
     maxMutatingRequestsInflight: flags['max-mutating-requests-inflight'],
     minRequestTimeoutMs: flags['min-request-timeout'] * 1000,
     shutdownDelayMs: flags['shutdown-delay-duration'],
     reconcilesEndpoints: flags['endpoint-reconciler-type'] !== 'none',
   };
+}
+
+function priorityAndFairnessOf(flags: ApiserverFlags): boolean {
+  const enabled = flags['enable-priority-and-fairness'];
+  const [reads, writes] = [flags['max-requests-inflight'], flags['max-mutating-requests-inflight']];
+  if (enabled && reads + writes <= 0)
+    throw new UsageError(
+      `invalid configuration: MaxRequestsInFlight=${reads} and MaxMutatingRequestsInFlight=${writes}; they must add up to something positive`,
+    );
+  return enabled;
 }
 
 async function readAudit(flags: ApiserverFlags): Promise<ApiserverConfig['audit']> {

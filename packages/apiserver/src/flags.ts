@@ -100,12 +100,24 @@ export const apiserverFlags = {
     description: "Which of a node's addresses to use, most wanted first.",
   },
   'kubelet-timeout': { type: 'duration', default: 5000, description: 'How long to connect to a kubelet.' },
-  'max-requests-inflight': { type: 'integer', default: 400, min: 0, description: 'Reads at a time; 0: no limit.' },
+  'enable-priority-and-fairness': {
+    type: 'boolean',
+    default: true,
+    description: 'Whether requests wait and are refused by FlowSchemas and PriorityLevelConfigurations.',
+  },
+  'max-requests-inflight': {
+    type: 'integer',
+    default: 400,
+    min: 0,
+    description:
+      'With priority and fairness, a part of the seats that all requests share; without: reads at a time, 0: no limit.',
+  },
   'max-mutating-requests-inflight': {
     type: 'integer',
     default: 200,
     min: 0,
-    description: 'Writes at a time; 0: no limit.',
+    description:
+      'With priority and fairness, a part of the seats that all requests share; without: writes at a time, 0: no limit.',
   },
   'min-request-timeout': {
     type: 'integer',
@@ -156,7 +168,6 @@ export const apiserverFlags = {
   'proxy-client-key-file': { type: 'string', description: noEffect },
   'enable-bootstrap-token-auth': { type: 'boolean', default: false, description: noEffect },
   'enable-aggregator-routing': { type: 'boolean', default: false, description: noEffect },
-  'enable-priority-and-fairness': { type: 'boolean', default: true, description: noEffect },
   'feature-gates': { type: 'list', default: [], description: noEffect },
   'runtime-config': { type: 'list', default: [], description: noEffect },
   'storage-backend': { type: 'string', default: 'etcd3', values: ['etcd3'], description: noEffect },

@@ -7,8 +7,11 @@ import type { FastifyInstance } from 'fastify';
 import { WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import { Auditor } from './audit/auditor.ts';
+import type { Authenticator } from './authentication/authenticator.ts';
 import { publishAuthentication } from './authentication-config-map.ts';
+import type { Authorizer } from './authorization/authorizer.ts';
 import { createBootstrapObjects } from './bootstrap.ts';
+import { FlowControl } from './flowcontrol/flow-control.ts';
 import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
 import { KubernetesService } from './kubernetes-service.ts';
@@ -72,6 +75,7 @@ export class ApiServer implements Component {
   readonly #kubelets: KubeletProxy;
   readonly #issuerDiscovery: Identity['issuerDiscovery'];
   readonly #metrics = new ServerMetrics();
+  readonly #flowControl: FlowControl;
   readonly #http: FastifyInstance;
   #auditLog: AuditLog | undefined;
   readonly #stop = new AbortController();
@@ -97,6 +101,12 @@ export class ApiServer implements Component {
       logger,
     });
     const { authorizer, admission } = createAccessControl(options);
+    this.#flowControl = new FlowControl({
+      ...options,
+      metrics: this.#metrics,
+      stack: () => this.#stack,
+      countOf: (info) => resources.get(info.group, info.version, info.resource)?.registry?.cache.size,
+    });
     this.#stack = new ResourceStack({
       client: this.#client,
       store,
@@ -108,7 +118,7 @@ export class ApiServer implements Component {
       registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
-      observers: [authorizer, this.#definitionObserver()],
+      observers: [authorizer, this.#definitionObserver(), ...this.#flowControl.observers],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
     const { etcdServers, etcdTls } = config;
@@ -137,16 +147,20 @@ export class ApiServer implements Component {
       }),
       untilServed: async (group, resource) => await this.#custom.untilServed(group, resource),
     });
-    this.#http = createHttpServer({
+    this.#http = this.#createHttp(identity.authenticator, authorizer);
+  }
+
+  #createHttp(authenticator: Authenticator, authorizer: Authorizer): FastifyInstance {
+    const { config, logger, clock } = this.#options;
+    return createHttpServer({
       tls: config.tls,
-      authenticator: identity.authenticator,
+      authenticator,
       authorizer,
       logger,
       clock,
       metrics: this.#metrics,
       auditor: this.#newAuditor(),
-      maxRequestsInflight: config.maxRequestsInflight,
-      maxMutatingRequestsInflight: config.maxMutatingRequestsInflight,
+      limiter: this.#flowControl.limiter,
       whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
       handleApi: async (request) => await this.#handleApi(request),
       handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
@@ -203,7 +217,7 @@ export class ApiServer implements Component {
     if (typeof address === 'object' && address !== null) this.#port = address.port;
     logger.info({ host: config.bindAddress, port: this.#port, purpose: 'api' }, 'listening');
     await this.#bootstrap(abort);
-    background.push(this.#allocation.repair.run(signal));
+    background.push(this.#allocation.repair.run(signal), this.#flowControl.run(signal));
     if (config.reconcilesEndpoints) background.push(this.#joinService());
     logger.info('ready');
   }
@@ -216,6 +230,7 @@ export class ApiServer implements Component {
         await this.#stack.feed.waitFor(0);
         await this.#custom.settled();
         await createBootstrapObjects(this.#stack, bootstrapObjects(), { clock, logger });
+        await this.#flowControl.bootstrap();
         await publishAuthentication(this.#stack, this.#options.config, clock.now());
         this.#bootstrapped = true;
         this.#ready.resolve();

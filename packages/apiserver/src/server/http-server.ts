@@ -10,12 +10,12 @@ import { newForbiddenRequest } from '../authorization/forbidden.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { writeApiResponse, writeError } from './api-responder.ts';
 import { impersonatedUser } from './impersonation.ts';
-import { InflightLimits } from './inflight-limits.ts';
 import { streamSubresources } from './kubelet-proxy.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { Negotiator, type MediaType } from './negotiation.ts';
 import { acceptUpgrades, isStreamUpgrade } from './upgrade-tunnels.ts';
 import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
+import { TooManyRequests, writeTooManyRequests, type RequestLimiter } from './request-limiter.ts';
 
 /** The largest body, as upstream has it. */
 export const BODY_BYTES_MAX = 3 * 1024 * 1024;
@@ -43,8 +43,7 @@ export interface HttpServerOptions {
   readonly clock: Clock;
   readonly metrics: ServerMetrics;
   readonly auditor?: Auditor | undefined;
-  readonly maxRequestsInflight: number;
-  readonly maxMutatingRequestsInflight: number;
+  readonly limiter: RequestLimiter;
   /** Resolves when the API can be served: before that not even authorization has what it decides from. */
   readonly whenReady: () => Promise<void> | undefined;
   /** Answers requests to `/api…` and `/apis…`. */
@@ -107,6 +106,10 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const filters = new RequestFilters(options);
   const refuse = (error: unknown, raw: IncomingMessage, reply: FastifyReply): void => {
     void reply.hijack();
+    if (error instanceof TooManyRequests) {
+      writeTooManyRequests(reply.raw, error);
+      return;
+    }
     const { path } = splitUrl(raw.url ?? '');
     writeError(reply.raw, refusalOf(error), { logger, path });
   };
@@ -164,17 +167,15 @@ function refusalOf(error: unknown): unknown {
 class RequestFilters {
   readonly #options: HttpServerOptions;
   readonly #negotiator = new Negotiator();
-  readonly #limits: InflightLimits;
   readonly #passed = new WeakMap<IncomingMessage, Passed>();
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#limits = new InflightLimits(options);
   }
 
   /** Runs before the body is read. */
   async pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { authenticator, authorizer, metrics, clock, auditor } = this.#options;
+    const { authenticator, authorizer, metrics, clock, auditor, limiter } = this.#options;
     const { raw } = request;
     const { path, query } = splitUrl(raw.url ?? '/');
     let info: RequestInfo;
@@ -204,8 +205,9 @@ class RequestFilters {
     const attributes: AuthorizationAttributes = { user, ...info };
     this.#authorize(attributes, audit);
     if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
-    const release = longRunning ? () => undefined : this.#limits.take(info, user);
-    reply.raw.once('close', release);
+    const release = await limiter.take({ info, user, query, response: reply.raw, longRunning });
+    if (reply.raw.closed) release();
+    else reply.raw.once('close', release);
     this.#passed.set(raw, { info, query, user, release, audit });
   }
 
@@ -220,7 +222,7 @@ class RequestFilters {
     const { raw } = request;
     const passed = this.#passed.get(raw);
     if (passed === undefined) throw newUnauthorized();
-    const { info, query, user, audit } = passed;
+    const { info, query, user, audit, release } = passed;
     audit?.received(request.body instanceof Buffer ? request.body : undefined);
     const { handleApi, handlePath, logger, clock } = this.#options;
     const response = reply.raw;
@@ -238,6 +240,8 @@ class RequestFilters {
         const nowMs = clock.now();
         const api = { info, query, user, raw, response, body, mediaType, nowMs, authorize, audit, warnings: [] };
         writeApiResponse(api, await handleApi(api));
+        // A watch takes its place only until it has begun.
+        if (info.verb === 'watch') release();
       } else if (!(await handlePath(info, query, raw, response))) writeNotFound(response);
     } catch (error) {
       writeError(response, error, { logger, encoding, path: info.path });

@@ -1,7 +1,5 @@
-import { newStatusError } from '@naru/api';
-import type { UserInfo } from '../authentication/authenticator.ts';
 import type { ServerMetrics } from './metrics.ts';
-import type { RequestInfo } from './request-info.ts';
+import { TooManyRequests, type LimitedRequest, type RequestLimiter } from './request-limiter.ts';
 
 export interface InflightLimitsOptions {
   readonly maxRequestsInflight: number;
@@ -9,10 +7,19 @@ export interface InflightLimitsOptions {
   readonly metrics: ServerMetrics;
 }
 
+export type RequestKind = 'mutating' | 'readOnly';
+
 const readVerbs: ReadonlySet<string> = new Set(['get', 'head', 'list', 'options', 'watch']);
 
-/** Bounds how many requests are worked on at a time (`--max-requests-inflight`, `--max-mutating-requests-inflight`). */
-export class InflightLimits {
+export function requestKindOf(verb: string): RequestKind {
+  return readVerbs.has(verb) ? 'readOnly' : 'mutating';
+}
+
+/**
+ * Bounds how many requests are worked on at a time (`--max-requests-inflight`, `--max-mutating-requests-inflight`), without
+ * priority and fairness. Long-running requests are not counted.
+ */
+export class InflightLimits implements RequestLimiter {
   readonly #options: InflightLimitsOptions;
   readonly #counts = { mutating: 0, readOnly: 0 };
 
@@ -20,14 +27,13 @@ export class InflightLimits {
     this.#options = options;
   }
 
-  /** Takes a place; returns what gives it back, once. @throws StatusError TooManyRequests. */
-  take(info: RequestInfo, user: UserInfo): () => void {
+  take({ info, user, longRunning }: LimitedRequest): () => void {
+    if (longRunning) return () => undefined;
     const { maxRequestsInflight, maxMutatingRequestsInflight, metrics } = this.#options;
-    const kind = readVerbs.has(info.verb) ? 'readOnly' : 'mutating';
+    const kind = requestKindOf(info.verb);
     const max = kind === 'readOnly' ? maxRequestsInflight : maxMutatingRequestsInflight;
     // Those who repair an overloaded cluster are never turned away.
-    if (max > 0 && this.#counts[kind] >= max && !user.groups.includes('system:masters'))
-      throw newStatusError('TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 });
+    if (max > 0 && this.#counts[kind] >= max && !user.groups.includes('system:masters')) throw new TooManyRequests();
     metrics.setInflight(kind, ++this.#counts[kind]);
     let isTaken = true;
     return () => {

@@ -13,7 +13,7 @@ export class ServerMetrics {
   readonly registry = new Registry();
   readonly #requests: Counter;
   readonly #durations: Histogram;
-  readonly #inflight: Gauge;
+  readonly #inflight = { mutating: 0, readOnly: 0 };
   readonly #longRunning: Gauge;
 
   constructor() {
@@ -32,12 +32,18 @@ export class ServerMetrics {
       buckets: durationBuckets,
       registers,
     });
-    this.#inflight = new Gauge({
-      name: 'apiserver_current_inflight_requests',
-      help: 'Maximal number of currently used inflight request limit of this apiserver per request kind in last second.',
-      labelNames: ['request_kind'],
-      registers,
-    });
+    const inflight = this.#inflight;
+    this.registry.registerMetric(
+      new Gauge({
+        name: 'apiserver_current_inflight_requests',
+        help: 'Maximal number of currently used inflight request limit of this apiserver per request kind in last second.',
+        labelNames: ['request_kind'],
+        registers: [],
+        collect(): void {
+          for (const [kind, count] of Object.entries(inflight)) this.set({ request_kind: kind }, count);
+        },
+      }),
+    );
     this.#longRunning = new Gauge({
       name: 'apiserver_longrunning_requests',
       help: 'Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.',
@@ -47,7 +53,7 @@ export class ServerMetrics {
   }
 
   setInflight(kind: 'mutating' | 'readOnly', count: number): void {
-    this.#inflight.set({ request_kind: kind }, count);
+    this.#inflight[kind] = count;
   }
 
   longRunningStarted(info: RequestInfo): void {

@@ -4,6 +4,7 @@ import * as admission from './admission-policies.ts';
 import * as batch from './batch.ts';
 import * as core from './core-kinds.ts';
 import { customResourceDefinitionStrategy } from './definitions/custom-resource-definition.ts';
+import * as flowControl from './flow-control-kinds.ts';
 import * as network from './network-kinds.ts';
 import { podStrategy } from './pod.ts';
 import * as policy from './policy-kinds.ts';
@@ -45,6 +46,8 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'certificatesigningrequests.certificates.k8s.io': policy.csrStrategy,
   'leases.coordination.k8s.io': core.leaseStrategy,
   'endpointslices.discovery.k8s.io': network.endpointSliceStrategy,
+  'flowschemas.flowcontrol.apiserver.k8s.io': flowControl.flowSchemaStrategy,
+  'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': flowControl.priorityLevelConfigurationStrategy,
   'ingressclasses.networking.k8s.io': network.ingressClassStrategy,
   'ingresses.networking.k8s.io': network.ingressStrategy,
   'networkpolicies.networking.k8s.io': network.networkPolicyStrategy,
