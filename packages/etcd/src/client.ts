@@ -21,6 +21,7 @@ import type {
   TxnResponse,
   WatchCreateRequest,
 } from './messages.ts';
+import { post } from './post.ts';
 import * as requests from './request-codec.ts';
 import * as responses from './response-codec.ts';
 import { WatchStream } from './watch-stream.ts';
@@ -191,16 +192,9 @@ export class EtcdClient implements AsyncDisposable {
   }
 
   async #send(index: number, path: string, body: string, options: CallOptions): Promise<unknown> {
-    const answer = await this.#endpoints.pool(index).request({
-      method: 'POST',
-      path,
-      headers: { 'content-type': 'application/json' },
-      body,
-      signal: options.signal ?? null,
-      headersTimeout: this.#requestTimeoutMs,
-      bodyTimeout: this.#requestTimeoutMs,
-    });
-    return parseAnswer(await answer.body.text(), answer.statusCode);
+    const dispatcher = this.#endpoints.pool(index);
+    const answer = await post(dispatcher, { path, body, signal: options.signal, timeoutMs: this.#requestTimeoutMs });
+    return parseAnswer(answer.text, answer.statusCode);
   }
 }
 
