@@ -6,17 +6,15 @@ import {
   apiVersionOf,
   builtInResources,
   configMaps as configMapResource,
-  formatMicroTime,
-  formatTime,
   newExpired,
   schemaOf,
-  type FieldType,
   type ModelSchema,
 } from '@naru/api';
 import { ProtobufMessages } from '../src/protobuf/messages.ts';
 import { protobufCodec } from '../src/protobuf/protobuf-codec.ts';
 import { protobufEncoder } from '../src/server/protobuf-response.ts';
 import { ApiFixture, startStore } from './api-fixture.ts';
+import { SchemaArbitrary } from './schema-arbitrary.ts';
 
 const { messages } = ProtobufMessages.load();
 const DEPTH_MAX = 7;
@@ -50,65 +48,7 @@ function keysOf(schema: ModelSchema): ReadonlySet<string> | undefined {
   return keys;
 }
 
-const word = fc.string({ minLength: 1, maxLength: 8 }).filter((each) => each !== '__proto__');
-// Through JSON, which has no -0.
-const anyJson = fc.jsonValue({ maxDepth: 1 }).map((each): unknown => JSON.parse(JSON.stringify(each)));
-const timeMs = fc.integer({ min: 1, max: 4_000_000_000_000 });
-
-/** A value of a type; never a zero, which absence would be. Undefined: there is none that is worth its depth. */
-function valueOf(type: FieldType, depth: number): fc.Arbitrary<unknown> | undefined {
-  switch (type.type) {
-    case 'string':
-      return word;
-    case 'boolean':
-      return fc.constant(true);
-    case 'number':
-      return fc.integer({ min: 1 });
-    case 'integer':
-      return type.format === 'int32'
-        ? fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }).filter((each) => each !== 0)
-        : fc.maxSafeInteger().filter((each) => each !== 0);
-    case 'bytes':
-      return fc.uint8Array({ minLength: 1, maxLength: 9 }).map((each) => Buffer.from(each).toString('base64'));
-    case 'any':
-      return fc.dictionary(word, anyJson, { minKeys: 1, maxKeys: 2, noNullPrototype: true });
-    case 'IntOrString':
-      return fc.oneof(fc.integer({ min: 0, max: 2 ** 31 - 1 }), word);
-    case 'Quantity':
-      return fc.integer({ min: 0, max: 1000 }).map((each) => `${each}Mi`);
-    case 'Time':
-      return timeMs.map(formatTime);
-    case 'MicroTime':
-      return fc.tuple(timeMs, fc.integer({ min: 0, max: 999 })).map(([ms, micros]) => {
-        const text = formatMicroTime(ms);
-        return `${text.slice(0, -4)}${String(micros).padStart(3, '0')}Z`;
-      });
-    case 'array': {
-      const items = valueOf(type.items, depth);
-      return items === undefined ? undefined : fc.array(items, { minLength: 1, maxLength: 2 });
-    }
-    case 'map': {
-      const items = valueOf(type.items, depth);
-      const options = { minKeys: 1, maxKeys: 2, noNullPrototype: true };
-      return items === undefined ? undefined : fc.dictionary(word, items, options);
-    }
-    default: {
-      const schema = schemaOf(type.ref);
-      return schema === undefined ? undefined : objectOf(schema, depth - 1);
-    }
-  }
-}
-
-function objectOf(schema: ModelSchema, depth: number): fc.Arbitrary<Record<string, unknown>> | undefined {
-  const keys = keysOf(schema);
-  if (keys === undefined || depth === 0) return undefined;
-  const fields: Record<string, fc.Arbitrary<unknown>> = {};
-  for (const [name, field] of Object.entries(schema.fields)) {
-    const value = keys.has(name) ? valueOf(field, depth) : undefined;
-    if (value !== undefined) fields[name] = value;
-  }
-  return fc.record(fields, { requiredKeys: [], noNullPrototype: true });
-}
+const schemaArbitrary = new SchemaArbitrary({ depthMax: DEPTH_MAX, keysOf });
 
 await t.test('every built-in kind is the same after JSON, protobuf, JSON', (t) => {
   for (const resource of builtInResources) {
@@ -117,7 +57,7 @@ await t.test('every built-in kind is the same after JSON, protobuf, JSON', (t) =
     t.equal(protobufCodec.knows(apiVersion, kind), !withoutMessage.has(kind), `${apiVersion} ${kind}`);
     if (withoutMessage.has(kind)) continue;
     const schema = schemaOf(model);
-    const arbitrary = schema === undefined ? undefined : objectOf(schema, DEPTH_MAX);
+    const arbitrary = schema === undefined ? undefined : schemaArbitrary.objectOf(schema);
     if (arbitrary === undefined) throw new Error(`no schema of ${kind}`);
     const property = fc.property(arbitrary, (fields) => {
       const object = { ...fields, kind, apiVersion };

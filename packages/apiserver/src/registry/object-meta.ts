@@ -29,6 +29,8 @@ export type NameRule = 'dns-subdomain' | 'dns-label' | 'dns-1035-label' | 'path-
 const nameRules: Readonly<Record<string, NameRule>> = {
   'namespaces.': 'dns-label',
   'services.': 'dns-1035-label',
+  // An APIService is called VERSION.GROUP, and the core group has no name.
+  'apiservices.apiregistration.k8s.io': 'path-segment',
   'roles.rbac.authorization.k8s.io': 'path-segment',
   'rolebindings.rbac.authorization.k8s.io': 'path-segment',
   'clusterroles.rbac.authorization.k8s.io': 'path-segment',
@@ -102,14 +104,17 @@ function validateOwnerReferences(references: readonly OwnerReference[] | undefin
   return errors;
 }
 
+/** Groups of kinds that are no part of Kubernetes' core: their finalizers need no prefix. */
+const extensionGroups: ReadonlySet<string> = new Set(['apiextensions.k8s.io', 'apiregistration.k8s.io']);
 const standardFinalizers: ReadonlySet<string> = new Set(['orphan', 'foregroundDeletion', 'kubernetes']);
 
-function validateFinalizers(finalizers: readonly string[] | undefined): FieldError[] {
+function validateFinalizers(finalizers: readonly string[] | undefined, { group, schema }: Resource): FieldError[] {
+  const isExtension = schema !== undefined || extensionGroups.has(group);
   const errors: FieldError[] = [];
   const all = finalizers ?? [];
   for (const finalizer of all) {
     errors.push(...isQualifiedName(finalizer).map((detail) => fieldInvalid('metadata.finalizers', finalizer, detail)));
-    if (!finalizer.includes('/') && !standardFinalizers.has(finalizer))
+    if (!isExtension && !finalizer.includes('/') && !standardFinalizers.has(finalizer))
       errors.push(
         fieldInvalid(
           'metadata.finalizers',
@@ -150,7 +155,7 @@ export function validateObjectMeta(meta: ObjectMeta, resource: Resource): FieldE
     ...validateLabels(meta.labels, 'metadata.labels'),
     ...validateAnnotations(meta.annotations, 'metadata.annotations'),
     ...validateOwnerReferences(meta.ownerReferences),
-    ...validateFinalizers(meta.finalizers),
+    ...validateFinalizers(meta.finalizers, resource),
   );
   return errors;
 }
@@ -181,8 +186,6 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta): Fie
 export function ensureNamespace(object: UnstructuredObject, resource: Resource, namespace: string): void {
   const { metadata } = object;
   if (!resource.namespaced) {
-    if (metadata.namespace !== undefined && metadata.namespace !== '')
-      throw newBadRequest('the namespace of the provided object does not match the namespace sent on the request');
     delete metadata.namespace;
     return;
   }

@@ -13,6 +13,7 @@ import { clientConfigErrors, type ClientConfig } from './webhook-client-config.t
 import type { Strategy } from '../strategy.ts';
 import { setLimitRangeDefaults } from './core-defaults.ts';
 import { immutable, intOrPercent, dnsLabel, dnsSubdomain, optionalOneOf, required } from './field-rules.ts';
+import { keepFields } from './keep-fields.ts';
 import { validateLabelSelector } from './label-selectors.ts';
 import { quantityAt, validateResourceAmount } from './resource-requirements.ts';
 
@@ -271,8 +272,7 @@ export const csrStrategy: Strategy = {
     return errors;
   },
   prepareForUpdate(object, old) {
-    object['spec'] = old['spec'];
-    object['status'] = old['status'];
+    keepFields(object, old, 'spec', 'status');
   },
   validateUpdate: () => [],
   selectableFields: {
