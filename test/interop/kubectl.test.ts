@@ -269,6 +269,18 @@ await t.test('certificates: a request is approved and signed, another is denied'
   t.match((await kubectl('certificate approve jane')).stdout, /approved/u);
   t.match((await kubectl('certificate deny joe')).stdout, /denied/u);
   t.match((await kubectl('get csr')).stdout, /jane .*Approved[\s\S]*joe .*Denied/u);
+  await kubectl('wait csr/jane --for=jsonpath={.status.certificate} --timeout=60s');
+  const { stdout: certificate } = await kubectl('get csr jane -o jsonpath={.status.certificate}');
+  await writeFile(join(folder, 'jane.crt'), Buffer.from(certificate, 'base64'));
+  const asJane = [
+    '--kubeconfig=/dev/null',
+    `--server=${cluster.server}`,
+    `--certificate-authority=${join(cluster.dataDir, 'pki', 'ca.crt')}`,
+    `--client-certificate=${join(folder, 'jane.crt')}`,
+    `--client-key=${join(folder, 'k')}`,
+  ];
+  const { stdout: whoami } = await run('kubectl', [...asJane, 'auth', 'whoami']);
+  t.match(whoami, /Username +jane\nGroups +\[devs system:authenticated\]/u, 'the certificate logs in');
 });
 
 await t.test('run, logs, exec, cp, attach, port-forward, proxy', async (t) => {

@@ -4,6 +4,9 @@ import { CronJobController } from './cronjob/cron-job-controller.ts';
 import { DaemonSetController } from './daemonset/daemon-set-controller.ts';
 import { JobController } from './job/job-controller.ts';
 import { StatefulSetController } from './statefulset/stateful-set-controller.ts';
+import { CsrApprovingController } from './certificates/csr-approving-controller.ts';
+import { CsrCleanerController } from './certificates/csr-cleaner-controller.ts';
+import { CsrSigningController } from './certificates/csr-signing-controller.ts';
 import { ClusterRoleAggregationController } from './clusterrole-aggregation/cluster-role-aggregation-controller.ts';
 import { DisruptionController } from './disruption/disruption-controller.ts';
 import { TtlAfterFinishedController } from './ttl-after-finished/ttl-after-finished-controller.ts';
@@ -54,6 +57,10 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'disruption-controller': (context) => new DisruptionController(context),
   'ttl-after-finished-controller': (context) => new TtlAfterFinishedController(context),
   'resourcequota-controller': (context) => new ResourceQuotaController(context),
+  'certificatesigningrequest-signing-controller': (context) =>
+    context.options.signing === undefined ? undefined : new CsrSigningController(context, context.options.signing),
+  'certificatesigningrequest-approving-controller': (context) => new CsrApprovingController(context),
+  'certificatesigningrequest-cleaner-controller': (context) => new CsrCleanerController(context),
   'clusterrole-aggregation-controller': (context) => new ClusterRoleAggregationController(context),
   // Last: it shares the informers that the others have asked for.
   'garbage-collector-controller': (context) => new GarbageCollector(context),
@@ -62,6 +69,9 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
 /** Names before 1.28, which `--controllers` still takes. */
 const aliases: Readonly<Record<string, string>> = {
   'clusterrole-aggregation': 'clusterrole-aggregation-controller',
+  csrapproving: 'certificatesigningrequest-approving-controller',
+  csrcleaner: 'certificatesigningrequest-cleaner-controller',
+  csrsigning: 'certificatesigningrequest-signing-controller',
   cronjob: 'cronjob-controller',
   daemonset: 'daemonset-controller',
   deployment: 'deployment-controller',

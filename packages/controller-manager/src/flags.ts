@@ -1,4 +1,5 @@
 import type { FlagTable } from '@naru/component';
+import { signingFlags } from './certificates/signing-flags.ts';
 
 /** Upstream's flags, as far as they mean something here. */
 export const controllerManagerFlags = {
@@ -95,6 +96,7 @@ export const controllerManagerFlags = {
     default: '',
     description: 'Key that signs the tokens of Secrets of type kubernetes.io/service-account-token.',
   },
+  ...signingFlags,
   'feature-gates': {
     type: 'list',
     default: [],

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { SigningOptions } from './certificates/csr-signing-controller.ts';
 
 /** What the controllers can be told: the values of upstream's flags, with times in milliseconds. */
 export interface ControllerManagerOptions {
@@ -32,6 +33,8 @@ export interface ControllerManagerOptions {
   readonly rootCa: string | undefined;
   /** Signs the tokens of ServiceAccounts' Secrets; undefined: there are none. */
   readonly serviceAccountKey: KeyObject | undefined;
+  /** Who signs CertificateSigningRequests; undefined: nobody. */
+  readonly signing: SigningOptions | undefined;
   /** Every ServiceAccount gets a Secret with a token, as before 1.24. */
   readonly legacyServiceAccountTokens: boolean;
 }
@@ -66,5 +69,6 @@ export const defaultOptions: ControllerManagerOptions = {
   resourceQuotaSyncPeriodMs: 300_000,
   rootCa: undefined,
   serviceAccountKey: undefined,
+  signing: undefined,
   legacyServiceAccountTokens: false,
 };

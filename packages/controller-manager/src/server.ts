@@ -18,6 +18,7 @@ import {
   type FlagValues,
   type Logger,
 } from '@naru/component';
+import { readSigningOptions } from './certificates/signing-flags.ts';
 import type { ControllerContext, ControlLoop } from './controller-context.ts';
 import { selectControllers } from './controllers.ts';
 import type { controllerManagerFlags } from './flags.ts';
@@ -183,6 +184,7 @@ async function optionsOf(values: Values): Promise<ControllerManagerOptions> {
     resourceQuotaSyncPeriodMs: values['resource-quota-sync-period'],
     rootCa: rootCaFile === '' ? undefined : await readRootCa(rootCaFile),
     serviceAccountKey: await readKey(values['service-account-private-key-file']),
+    signing: await readSigningOptions(values),
     legacyServiceAccountTokens: !gateOf(values['feature-gates'], 'LegacyServiceAccountTokenNoAutoGeneration', true),
   };
 }

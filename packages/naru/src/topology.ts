@@ -181,6 +181,8 @@ function controllerManagerProcess(base: Base, maskSize: number): ProcessSpec {
     'cluster-cidr': base.podCidr,
     'node-cidr-mask-size': String(maskSize),
     'root-ca-file': join(dataDir, files.pki, 'ca.crt'),
+    'cluster-signing-cert-file': join(dataDir, files.pki, 'ca.crt'),
+    'cluster-signing-key-file': join(dataDir, files.pki, 'ca.key'),
     'service-account-private-key-file': join(dataDir, files.pki, 'sa.key'),
     'healthz-bind-address': health,
     // Test suites of before 1.24 wait for it, and hollow clusters are for test suites.
