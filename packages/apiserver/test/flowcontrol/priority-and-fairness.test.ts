@@ -112,6 +112,13 @@ void t.test('priority and fairness', async (t) => {
     }
     const levels = await fixture.request('GET', `${api}/prioritylevelconfigurations`);
     t.equal(levels.body.items?.length, 8);
+    const headers = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };
+    const { rows } = (await fixture.request('GET', `${api}/prioritylevelconfigurations`, { headers })).body;
+    t.match(rows, [
+      { cells: ['catch-all', 'Limited', 5, '<none>', '<none>', '<none>'] },
+      { cells: ['exempt', 'Exempt'] },
+    ]);
+    t.match((rows as unknown[])[2], { cells: ['global-default', 'Limited', 20, 128, 6, 50] });
     t.equal((await fixture.request('DELETE', `${api}/flowschemas/catch-all`)).status, 200);
     const merge = 'application/merge-patch+json';
     const patch = async (path: string, body: unknown): Promise<Answer> =>

@@ -65,6 +65,27 @@ export const csrTable: TableConvertor = tableOf<CertificateSigningRequest>([
   column('Condition', csrCondition),
 ]);
 
+interface ApiService extends Meta {
+  readonly spec?: { service?: { namespace?: string; name?: string } };
+  readonly status?: { conditions?: { type: string; status: string; reason?: string }[] };
+}
+
+function apiServiceAvailability({ status }: ApiService): string {
+  const condition = (status?.conditions ?? []).find((each) => each.type === 'Available');
+  if (condition === undefined) return 'Unknown';
+  const { status: isAvailable, reason = '' } = condition;
+  return isAvailable === 'True' || reason === '' ? isAvailable : `${isAvailable} (${reason})`;
+}
+
+export const apiServiceTable: TableConvertor = tableOf<ApiService>([
+  nameColumn(),
+  column('Service', ({ spec }) =>
+    spec?.service === undefined ? 'Local' : `${spec.service.namespace ?? ''}/${spec.service.name ?? ''}`,
+  ),
+  column('Available', apiServiceAvailability),
+  ageColumn(),
+]);
+
 interface Metric {
   type: string;
   resource?: { name: string; target?: Target; current?: Target };
@@ -335,6 +356,31 @@ interface FlowSchema extends Meta {
   };
   readonly status?: { conditions?: { type: string; status: string }[] };
 }
+
+interface PriorityLevelConfiguration extends Meta {
+  readonly spec?: {
+    type?: string;
+    limited?: {
+      nominalConcurrencyShares?: number;
+      limitResponse?: { queuing?: { queues?: number; handSize?: number; queueLengthLimit?: number } };
+    };
+  };
+}
+
+const queuingOf = ({
+  spec,
+}: PriorityLevelConfiguration): { queues?: number; handSize?: number; queueLengthLimit?: number } =>
+  spec?.limited?.limitResponse?.queuing ?? {};
+
+export const priorityLevelConfigurationTable: TableConvertor = tableOf<PriorityLevelConfiguration>([
+  nameColumn(),
+  column('Type', ({ spec }) => spec?.type ?? ''),
+  column('NominalConcurrencyShares', ({ spec }) => spec?.limited?.nominalConcurrencyShares ?? '<none>'),
+  column('Queues', (level) => queuingOf(level).queues ?? '<none>'),
+  column('HandSize', (level) => queuingOf(level).handSize ?? '<none>'),
+  column('QueueLengthLimit', (level) => queuingOf(level).queueLengthLimit ?? '<none>'),
+  ageColumn(),
+]);
 
 export const flowSchemaTable: TableConvertor = tableOf<FlowSchema>([
   nameColumn(),
