@@ -8,6 +8,7 @@ import { LogManager } from './log/log-manager.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { admit } from './plan/admit.ts';
 import { CrashLoopBackoff } from './plan/crash-loop-backoff.ts';
+import { allContainerStatuses } from './plan/pod-spec.ts';
 import { newestContainer, previousContainer } from './plan/runtime-pod.ts';
 import { LifecycleHooks } from './pod/lifecycle-hooks.ts';
 import { ObjectCache } from './pod/object-cache.ts';
@@ -280,8 +281,7 @@ export class Kubelet implements AsyncDisposable {
     const all = await runtimePod(runtime, worker.uid);
     const status = which === 'previous' ? previousContainer(all, container) : newestContainer(all, container);
     if (status === undefined) {
-      const { containerStatuses = [], initContainerStatuses = [] } = worker.status;
-      const said = [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === container);
+      const said = allContainerStatuses(worker.status).find(({ name }) => name === container);
       if (said === undefined) return { status: 400, message: `container ${container} not found in pod ${pod}` };
       const message =
         which === 'previous'

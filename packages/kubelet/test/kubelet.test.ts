@@ -207,6 +207,25 @@ await t.test('init containers run in order, sidecars beside the rest; a pod that
   for (const name of ['job', 'fails', 'deadline']) await gone(name);
 });
 
+await t.test('an ephemeral container is started beside the others, once, and says how it ended', async (t) => {
+  await create('debugged', { containers: [shell('sleep 300')] });
+  await until('debugged', isReady);
+  const body = { spec: { ephemeralContainers: [{ ...shell('echo looking; exit 3'), name: 'debugger' }] } };
+  await client.patch(pods, 'debugged', 'strategic', body, { namespace, subresource: 'ephemeralcontainers' });
+  const pod = await until(
+    'debugged',
+    ({ status }) => status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined,
+  );
+  t.match(pod.status?.ephemeralContainerStatuses, [
+    { name: 'debugger', ready: false, restartCount: 0, state: { terminated: { exitCode: 3 } } },
+  ]);
+  t.notOk('started' in (pod.status?.ephemeralContainerStatuses?.[0] ?? {}));
+  t.ok(isReady(pod), 'the pod is as it was');
+  t.equal(await logs('debugged', '', 'debugger'), 'looking\n');
+  await remove('debugged');
+  await gone('debugged');
+});
+
 await t.test('configuration that is missing says so, and its arrival starts the container', async (t) => {
   await create('config', {
     containers: [

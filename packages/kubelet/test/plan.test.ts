@@ -189,6 +189,30 @@ await t.test('the next actions follow from the spec and the runtime alone', asyn
       runtime(ready, [['main', 'running', { annotations: { [annotations.containerHash]: 'old' } }]]),
       'kill main ContainerChanged',
     ],
+    [
+      'an ephemeral container: once, before init containers too',
+      { ...init, ephemeralContainers: [{ name: 'debug', image: 'x' }] },
+      runtime(ready, []),
+      'start debug 0, start i 0',
+    ],
+    [
+      'an ephemeral container that ended: never again',
+      { ephemeralContainers: [{ name: 'debug', image: 'x' }] },
+      runtime(ready, [
+        ['main', 'running'],
+        ['debug', 1],
+      ]),
+      '',
+    ],
+    [
+      'an ephemeral container keeps no pod alive',
+      { ...never, ephemeralContainers: [{ name: 'debug', image: 'x' }] },
+      runtime(ready, [
+        ['main', 0],
+        ['debug', 'running'],
+      ]),
+      'kill pod',
+    ],
   ];
   for (const [what, spec, state, expected] of rows) {
     const actions = computePodActions({ pod: newPod(spec), runtime: state, probes: noProbes });

@@ -1,6 +1,6 @@
 import type { Container, Pod } from '@naru/api';
 import { annotations, type ContainerStatus } from '../runtime/runtime-service.ts';
-import { containerHash, isSidecar, specOf } from './pod-spec.ts';
+import { allContainerStatuses, containerHash, isSidecar, specOf } from './pod-spec.ts';
 import { hasExited, isRunning, newestContainer, readySandbox, type RuntimePod } from './runtime-pod.ts';
 
 /** What probes have found of running containers, by container id. */
@@ -98,6 +98,9 @@ class PodPlan {
   }
 
   compute(): PodActions {
+    // Before all others: they may be there to see why an init container does not end.
+    for (const container of specOf(this.#pod).ephemeralContainers ?? [])
+      if (newestContainer(this.#all, container.name) === undefined) this.#start(container);
     const initialized = this.#planInitContainers();
     if (initialized === 'failed') return { killPod: true, containersToKill: [], containersToStart: [] };
     if (initialized === 'done') {
@@ -188,8 +191,7 @@ class PodPlan {
 
   /** The runtime has forgotten the container, but the API has not: the count goes on. */
   #restartsBefore(name: string): number {
-    const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
-    const status = [...initContainerStatuses, ...containerStatuses].find((each) => each.name === name);
+    const status = allContainerStatuses(this.#pod.status).find((each) => each.name === name);
     return status?.containerID === undefined ? 0 : status.restartCount + 1;
   }
 }

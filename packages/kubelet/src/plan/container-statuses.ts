@@ -1,7 +1,7 @@
 import { formatTime, type Container, type ContainerStatus as ApiContainerStatus, type Pod } from '@naru/api';
 import type { ContainerStatus } from '../runtime/runtime-service.ts';
 import { shouldRestart } from './compute-pod-actions.ts';
-import { isInitContainer, isSidecar, specOf } from './pod-spec.ts';
+import { allContainerStatuses, isEphemeral, isInitContainer, isSidecar, specOf } from './pod-spec.ts';
 import { newestContainer, previousContainer, type RuntimePod } from './runtime-pod.ts';
 
 export type ApiContainerState = NonNullable<ApiContainerStatus['state']>;
@@ -42,7 +42,8 @@ function statusOf(facts: ContainerFacts, container: Container, current: Containe
   let state = stateOf(facts, current);
   let lastState: ApiContainerState = previous === undefined ? {} : endedState(facts, previous);
   if (previous === undefined && current.metadata.attempt > 0) lastState = oldStatus(facts.pod, name)?.lastState ?? {};
-  const waiting = facts.waiting.get(name);
+  const isOnce = isEphemeral(facts.pod, name);
+  const waiting = isOnce ? undefined : facts.waiting.get(name);
   // One that is about to be started again waits; without a reason yet, how it ended says more.
   if (waiting !== undefined && shouldRestart(facts.pod, container, current)) {
     if (state.terminated !== undefined) lastState = state;
@@ -50,7 +51,7 @@ function statusOf(facts: ContainerFacts, container: Container, current: Containe
   }
   const isRunning = state.running !== undefined;
   const isPlainInit = isInitContainer(facts.pod, name) && !isSidecar(container);
-  const started = isRunning && !isPlainInit && facts.isStarted(current.id, name);
+  const started = isRunning && !isPlainInit && !isOnce && facts.isStarted(current.id, name);
   return {
     name,
     state,
@@ -63,7 +64,7 @@ function statusOf(facts: ContainerFacts, container: Container, current: Containe
     image: current.image,
     imageID: current.imageRef,
     containerID: `${facts.runtimeName}://${current.id}`,
-    started,
+    ...(isOnce ? {} : { started }),
     ...resourcesOf(container),
     ...volumeMountsOf(container),
   };
@@ -98,8 +99,7 @@ function endedState(facts: ContainerFacts, status: ContainerStatus): ApiContaine
 }
 
 function oldStatus(pod: Pod, name: string): ApiContainerStatus | undefined {
-  const { containerStatuses = [], initContainerStatuses = [] } = pod.status ?? {};
-  return [...initContainerStatuses, ...containerStatuses].find((each) => each.name === name);
+  return allContainerStatuses(pod.status).find((each) => each.name === name);
 }
 
 function defaultWaiting(pod: Pod): WaitingReason {
@@ -119,7 +119,7 @@ function statusWithoutContainer(facts: ContainerFacts, container: Container): Ap
     restartCount: 0,
     image: container.image ?? '',
     imageID: '',
-    started: false,
+    ...(isEphemeral(facts.pod, container.name) ? {} : { started: false }),
     ...resourcesOf(container),
     ...volumeMountsOf(container),
   };

@@ -1,4 +1,4 @@
-import { parseQuantity, type Container, type Pod, type PodSpec } from '@naru/api';
+import { parseQuantity, type Container, type ContainerStatus, type Pod, type PodSpec, type PodStatus } from '@naru/api';
 
 export function specOf(pod: Pod): PodSpec {
   return pod.spec ?? { containers: [] };
@@ -11,7 +11,17 @@ export function isSidecar(container: Container): boolean {
 
 export function allContainers(pod: Pod): readonly Container[] {
   const spec = specOf(pod);
-  return [...(spec.initContainers ?? []), ...spec.containers];
+  return [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
+}
+
+export function allContainerStatuses(status: PodStatus | undefined): readonly ContainerStatus[] {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = status ?? {};
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+}
+
+/** A container added to a running pod to look into it (`kubectl debug`): it is started once and never again. */
+export function isEphemeral(pod: Pod, name: string): boolean {
+  return specOf(pod).ephemeralContainers?.some((each) => each.name === name) === true;
 }
 
 export function isInitContainer(pod: Pod, name: string): boolean {

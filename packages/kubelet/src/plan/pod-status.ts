@@ -67,6 +67,7 @@ export function podStatus(input: StatusInput): PodStatus {
   const old = pod.status ?? {};
   const init = containerStatuses(input, spec.initContainers ?? []);
   const regular = containerStatuses(input, spec.containers);
+  const ephemeral = containerStatuses(input, spec.ephemeralContainers ?? []);
   let phase: PodPhase =
     input.failure !== undefined
       ? 'Failed'
@@ -98,6 +99,7 @@ export function podStatus(input: StatusInput): PodStatus {
     startTime: old.startTime ?? now,
     ...(init.length === 0 ? {} : { initContainerStatuses: init }),
     containerStatuses: regular,
+    ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
     qosClass: qosClass(pod),
   };
 }

@@ -1,5 +1,5 @@
 import type { Container, Pod } from '@naru/api';
-import { gracePeriodSeconds, isSidecar, specOf } from '../plan/pod-spec.ts';
+import { allContainers, gracePeriodSeconds, isSidecar, specOf } from '../plan/pod-spec.ts';
 import { isRunning, type RuntimePod } from '../plan/runtime-pod.ts';
 import type { ContainerStatus } from '../runtime/runtime-service.ts';
 import { hookFailure } from './lifecycle-hooks.ts';
@@ -28,9 +28,7 @@ export class ContainerKiller {
   async kill({ pod, status, message, graceSeconds, podIP }: KillRequest): Promise<void> {
     const { clock, recorder, runtime } = this.#context;
     const { name } = status.metadata;
-    const container = [...(specOf(pod).initContainers ?? []), ...specOf(pod).containers].find(
-      (each) => each.name === name,
-    );
+    const container = allContainers(pod).find((each) => each.name === name);
     recorder.event(pod, { type: 'Normal', reason: 'Killing', message }, { fieldPath: containerFieldPath(pod, name) });
     const began = clock.monotonic();
     if (container !== undefined && graceSeconds > 0)
@@ -60,8 +58,7 @@ export class ContainerKiller {
 
   /** Liveness and startup probes may have a grace period of their own. */
   probeGraceSeconds(pod: Pod, name: string, reason: string): number {
-    const containers = [...(specOf(pod).initContainers ?? []), ...specOf(pod).containers];
-    const container = containers.find((each) => each.name === name);
+    const container = allContainers(pod).find((each) => each.name === name);
     const probe =
       reason === 'LivenessProbe'
         ? container?.livenessProbe

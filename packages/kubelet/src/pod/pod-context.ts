@@ -2,7 +2,7 @@ import type { Node, Pod, Service } from '@naru/api';
 import type { Client, EventRecorder, Lister } from '@naru/client';
 import type { Clock, Logger } from '@naru/component';
 import type { CrashLoopBackoff } from '../plan/crash-loop-backoff.ts';
-import { specOf } from '../plan/pod-spec.ts';
+import { isEphemeral, isInitContainer, specOf } from '../plan/pod-spec.ts';
 import { sortRuntimePod, type RuntimePod } from '../plan/runtime-pod.ts';
 import type { ProbeManager } from '../probe/probe-manager.ts';
 import {
@@ -82,6 +82,10 @@ export function sandboxConfig(context: PodContext, pod: Pod, attempt: number): P
 
 /** `spec.containers{name}`: the part of a pod that an event is about. */
 export function containerFieldPath(pod: Pod, name: string): string {
-  const isInit = specOf(pod).initContainers?.some((each) => each.name === name) === true;
-  return `spec.${isInit ? 'initContainers' : 'containers'}{${name}}`;
+  const list = isInitContainer(pod, name)
+    ? 'initContainers'
+    : isEphemeral(pod, name)
+      ? 'ephemeralContainers'
+      : 'containers';
+  return `spec.${list}{${name}}`;
 }

@@ -1,7 +1,7 @@
 import type { Container, Pod, Probe } from '@naru/api';
 import type { Cancel, Clock } from '@naru/component';
 import type { ProbeResults } from '../plan/compute-pod-actions.ts';
-import { allContainers, isInitContainer, isSidecar } from '../plan/pod-spec.ts';
+import { allContainers, allContainerStatuses, isInitContainer, isSidecar } from '../plan/pod-spec.ts';
 import {
   initialState,
   observe,
@@ -193,8 +193,7 @@ class ProbeWorker implements Disposable {
  * does not make ready pods unready.
  */
 function knownState({ kind, target }: ProbeWorkerOptions): ProbeState | undefined {
-  const { containerStatuses = [], initContainerStatuses = [] } = target.pod.status ?? {};
-  const status = [...initContainerStatuses, ...containerStatuses].find(
+  const status = allContainerStatuses(target.pod.status).find(
     ({ containerID }) => containerID?.endsWith(`://${target.containerId}`) === true,
   );
   const isKnown = (kind === 'readiness' && status?.ready === true) || (kind === 'startup' && status?.started === true);

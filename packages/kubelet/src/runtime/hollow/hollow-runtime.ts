@@ -2,7 +2,7 @@ import { parseTime, type Pod } from '@naru/api';
 import type { Clock } from '@naru/component';
 import { RuntimeError } from '../../errors.ts';
 import type { HollowNetwork } from './hollow-network.ts';
-import { containerHash, specOf } from '../../plan/pod-spec.ts';
+import { allContainers, allContainerStatuses, containerHash, specOf } from '../../plan/pod-spec.ts';
 import {
   annotations,
   labels,
@@ -50,8 +50,8 @@ export class HollowRuntime implements RuntimeService {
   /** Takes up a pod that the API says runs here, as it was before this kubelet started. */
   restore(pod: Pod): void {
     const { uid = '', name = '', namespace = '' } = pod.metadata;
-    const { containerStatuses = [], initContainerStatuses = [], podIP } = pod.status ?? {};
-    const statuses = [...initContainerStatuses, ...containerStatuses];
+    const statuses = allContainerStatuses(pod.status);
+    const podIP = pod.status?.podIP;
     if (podIP === undefined || !statuses.some(({ state }) => state?.running !== undefined)) return;
     const id = this.#newId();
     const config = {
@@ -66,9 +66,7 @@ export class HollowRuntime implements RuntimeService {
     if (!config.hostNetwork) this.#options.network.reserve(id, podIP);
     for (const { name, restartCount, containerID, state, image } of statuses) {
       const startedAt = parseTime(state?.running?.startedAt ?? state?.terminated?.startedAt);
-      const container = [...(specOf(pod).initContainers ?? []), ...specOf(pod).containers].find(
-        (each) => each.name === name,
-      );
+      const container = allContainers(pod).find((each) => each.name === name);
       if (containerID === undefined || container === undefined || state?.waiting !== undefined) continue;
       this.#putContainer(uid, {
         id: containerID.slice(containerID.indexOf('://') + 3),
