@@ -199,9 +199,9 @@ export const plants: readonly Plant[] = [
   {
     name: 'snapshot-with-another-index-than-its-data',
     file: 'driver/applier.ts',
-    find: '    const { chunks } = stateMachine.snapshot();\n    await',
-    replace: '    await Promise.resolve();\n    const { chunks } = stateMachine.snapshot();\n    await',
-    budget: 100,
+    find: 'const metadata = { index, term: this.#appliedTerm,',
+    replace: 'const metadata = { index: index - 1, term: this.#appliedTerm,',
+    budget: 40,
   },
   {
     name: 'torn-tail-not-cut',
