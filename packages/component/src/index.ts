@@ -1,4 +1,5 @@
 export { backoffMs, type BackoffOptions } from './backoff.ts';
+export { collectGarbage } from './collect-garbage.ts';
 export { systemClock, type Cancel, type Clock } from './clock.ts';
 export { formatDefault, helpText, parseDuration, parseFlags, UsageError } from './flags.ts';
 export type { FlagDefinition, FlagTable, FlagValues } from './flags.ts';

@@ -1,3 +1,4 @@
+import { collectGarbage } from './collect-garbage.ts';
 import { createLogger, logLevels, type Logger, type LogLevel } from './logger.ts';
 import { helpText, parseFlags, UsageError, type FlagTable, type FlagValues } from './flags.ts';
 
@@ -30,6 +31,14 @@ export const logFlags = {
 
 /** How long an orderly stop may take before the process gives up on it. */
 const SHUTDOWN_TIMEOUT_MS = 20_000;
+/** A process that has been running for this long does what it is for; what its start took is garbage. */
+const STARTED_MS = 2000;
+/** Of a larger heap a collection would hold up the work that there already is. */
+const STARTED_HEAP_BYTES_MAX = 96 << 20;
+
+function collectGarbageOfStart(): void {
+  if (process.memoryUsage().heapUsed <= STARTED_HEAP_BYTES_MAX) collectGarbage();
+}
 
 /**
  * The whole life of a component's process: flags, start, SIGTERM or SIGINT, orderly disposal. Only `src/main.ts` calls it.
@@ -71,6 +80,7 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
     const values = parseFlags<T & typeof logFlags>(table, argv, { unsupported: options.unsupported ?? [] });
     log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
     const component = await options.start(values, { logger: log, signal: stop.signal });
+    setTimeout(collectGarbageOfStart, STARTED_MS).unref();
     const { failed, ended } = component;
     await Promise.race([stopped, ...(failed === undefined ? [] : [failed]), ...(ended === undefined ? [] : [ended])]);
     setTimeout(() => die(new Error('shutdown timed out')), SHUTDOWN_TIMEOUT_MS).unref();

@@ -1,6 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import type { Cancel, Clock } from '@naru/component';
+import { collectGarbage, type Cancel, type Clock } from '@naru/component';
 import { every } from './every.ts';
 
 /** Less than this is not worth a collection: the next writes use it. */
@@ -29,7 +27,7 @@ export class MemoryReclaimer implements Disposable {
   #cancel: Cancel | undefined;
 
   constructor(options: MemoryReclaimerOptions) {
-    this.#options = { collect: collectAllGarbage, ...options };
+    this.#options = { collect: collectGarbage, ...options };
   }
 
   /** A compaction has given back `bytes` of the store. */
@@ -55,11 +53,4 @@ export class MemoryReclaimer implements Disposable {
     this.#freedBytes = 0;
     collect();
   }
-}
-
-/** All that V8 can collect, and the pages that it keeps for later: an ordinary collection gives none of them back. */
-function collectAllGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as (options: object) => void;
-  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
