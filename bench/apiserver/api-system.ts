@@ -17,6 +17,10 @@ import { NAMESPACE } from './objects.ts';
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const READY_DEADLINE_MS = 120_000;
 const READY_POLL_MS = 10;
+const STOP_DEADLINE_MS = 10_000;
+/** As naru starts its apiservers. */
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
+const NODE_ENV = { NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') };
 const OUTPUT_CHARACTERS_KEPT = 4000;
 
 /** Of a user in system:masters. */
@@ -77,14 +81,13 @@ export class ApiSystem implements AsyncDisposable {
     const { clientUrl } = await this.#store.leader();
     const [program, ...first] =
       this.side === 'ours'
-        ? [process.execPath, join(REPOSITORY, 'packages', 'apiserver', 'src', 'main.ts')]
+        ? [process.execPath, ...NODE_FLAGS, join(REPOSITORY, 'packages', 'apiserver', 'src', 'main.ts')]
         : [upstreamProgram('kube-apiserver'), '--feature-gates=BoundServiceAccountTokenVolume=true'];
     const started = performance.now();
     const child = spawn(program ?? '', [...first, ...flagsOf(port, clientUrl)], {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // As naru starts its apiservers.
-      env: { ...process.env, NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') },
+      env: { ...process.env, ...NODE_ENV },
     });
     let output = '';
     const note = (chunk: Buffer): void => {
@@ -170,8 +173,11 @@ export class ApiSystem implements AsyncDisposable {
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
-  child.kill('SIGKILL');
+  // In good order: what ours has compiled it then writes down for its next start.
+  child.kill('SIGTERM');
+  const late = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS);
   await exited;
+  clearTimeout(late);
 }
 
 async function writeCertificates(folder: string): Promise<void> {
