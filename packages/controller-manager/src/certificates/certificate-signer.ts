@@ -121,8 +121,7 @@ export class CertificateSigner {
     { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
   ): Promise<string> {
     const extended = new Set(usages.flatMap((each) => extendedKeyUsages[each] ?? []));
-    let flags = 0;
-    for (const usage of usages) flags |= keyUsages[usage] ?? 0;
+    const bits = usages.flatMap((each) => keyUsages[each] ?? []);
     const { names } = request;
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(16))).toString('hex'),
@@ -134,7 +133,14 @@ export class CertificateSigner {
       publicKey: request.publicKey,
       signingKey: this.#key,
       extensions: [
-        ...(flags === 0 ? [] : [new x509.KeyUsagesExtension(flags as x509.KeyUsageFlags, true)]),
+        ...(bits.length === 0
+          ? []
+          : [
+              new x509.KeyUsagesExtension(
+                bits.reduce((all, each) => all | each),
+                true,
+              ),
+            ]),
         ...(extended.size === 0 ? [] : [new x509.ExtendedKeyUsageExtension([...extended])]),
         new x509.BasicConstraintsExtension(false, undefined, true),
         await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
