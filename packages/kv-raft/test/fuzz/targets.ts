@@ -1,6 +1,6 @@
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
-import type { SeededRandom } from '@naru/testkit';
+import { Mutator, type SeededRandom } from '@naru/testkit';
 import { Pool } from 'undici';
 import { ByteWriter } from '../../src/codec/bytes.ts';
 import type { Messages } from '../../src/grpc/messages.ts';
@@ -14,7 +14,6 @@ import { WalCorruptError } from '../../src/wal/replay.ts';
 import { authCorpus } from '../server/auth-corpus.ts';
 import { corpus } from '../server/gateway-corpus.ts';
 import { MemoryDisk } from './memory-disk.ts';
-import { Mutator } from './mutator.ts';
 
 /** Where malformed input goes. `send` resolves when it was dealt with, whatever the answer, and rejects for a bug. */
 export interface Target extends AsyncDisposable {

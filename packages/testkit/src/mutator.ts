@@ -1,4 +1,4 @@
-import type { SeededRandom } from '@naru/testkit';
+import type { SeededRandom } from './seeded-random.ts';
 
 const JSON_VALUES = [
   'null',
