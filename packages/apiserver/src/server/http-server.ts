@@ -159,6 +159,9 @@ function refusalOf(error: unknown): unknown {
     case 'FST_ERR_BAD_URL':
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return newBadRequest((error as Error).message);
+    // The client is gone: nobody reads this, and nothing has failed.
+    case 'ECONNRESET':
+      return newBadRequest('unexpected EOF');
     default:
       return error;
   }
