@@ -11,8 +11,16 @@ export interface RealEtcd extends AsyncDisposable {
   readonly process: ChildProcess;
 }
 
-async function freePort(range: { readonly from: number; readonly to: number }): Promise<number> {
-  for (let port = range.from; port <= range.to; port++) {
+/** A port that is free now; processes that look at the same time begin at different ones. */
+async function freePort(range: {
+  readonly from: number;
+  readonly to: number;
+  readonly except?: number;
+}): Promise<number> {
+  const count = range.to - range.from + 1;
+  for (let i = 0; i < count; i++) {
+    const port = range.from + ((process.pid * 2 + i) % count);
+    if (port === range.except) continue;
     const server = createServer();
     const free = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));
@@ -36,7 +44,7 @@ export async function startRealEtcd(options: {
 }): Promise<RealEtcd> {
   const dataDir = await mkdtemp(join(tmpdir(), 'naru-etcd-'));
   const port = await freePort(options.ports);
-  const peerPort = await freePort({ from: port + 1, to: options.ports.to });
+  const peerPort = await freePort({ ...options.ports, except: port });
   const clientUrl = `http://127.0.0.1:${port}`;
   const peerUrl = `http://127.0.0.1:${peerPort}`;
   const flags = {
