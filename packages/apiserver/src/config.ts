@@ -52,6 +52,12 @@ export interface ApiserverConfig {
     readonly addressTypes: readonly string[];
     readonly connectTimeoutMs: number;
   };
+  /** How servers that extend the API are reached, and by what they know this one. */
+  readonly aggregator: {
+    readonly cert: string | undefined;
+    readonly key: string | undefined;
+    readonly endpointRouting: boolean;
+  };
   /** Undefined: nothing is logged. */
   readonly audit: { readonly policy: AuditPolicy; readonly log: Omit<AuditLogOptions, 'clock' | 'logger'> } | undefined;
   /** Whether requests wait by priority and fairness; without, the two limits count for themselves. */
@@ -115,6 +121,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       addressTypes: flags['kubelet-preferred-address-types'],
       connectTimeoutMs: flags['kubelet-timeout'],
     },
+    aggregator: await readAggregator(flags),
     audit: await readAudit(flags),
     priorityAndFairness: priorityAndFairnessOf(flags),
     maxRequestsInflight: flags['max-requests-inflight'],
@@ -133,6 +140,15 @@ function priorityAndFairnessOf(flags: ApiserverFlags): boolean {
       `invalid configuration: MaxRequestsInFlight=${reads} and MaxMutatingRequestsInFlight=${writes}; they must add up to something positive`,
     );
   return enabled;
+}
+
+async function readAggregator(flags: ApiserverFlags): Promise<ApiserverConfig['aggregator']> {
+  const [certFile, keyFile] = ['proxy-client-cert-file', 'proxy-client-key-file'] as const;
+  const cert = await readOptional(certFile, flags[certFile]);
+  const key = await readOptional(keyFile, flags[keyFile]);
+  if ((cert === undefined) !== (key === undefined))
+    throw new UsageError(`--${certFile} and --${keyFile} must be given together`);
+  return { cert, key, endpointRouting: flags['enable-aggregator-routing'] };
 }
 
 async function readAudit(flags: ApiserverFlags): Promise<ApiserverConfig['audit']> {

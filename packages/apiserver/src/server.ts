@@ -4,6 +4,8 @@ import { builtInResources, customResourceDefinitions, newStatusError, podDisrupt
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
 import { EtcdClient } from '@naru/etcd';
 import type { FastifyInstance } from 'fastify';
+import { Aggregator } from './aggregation/aggregator.ts';
+import { ServiceResolver } from './aggregation/service-resolver.ts';
 import { WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import { Auditor } from './audit/auditor.ts';
@@ -69,6 +71,7 @@ export class ApiServer implements Component {
   readonly #stack: ResourceStack;
   readonly #documents: ApiDocuments;
   readonly #custom: CustomResources;
+  readonly #aggregator: Aggregator;
   readonly #webhooks = new WebhookClient();
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
@@ -118,7 +121,7 @@ export class ApiServer implements Component {
       registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
-      observers: [authorizer, this.#definitionObserver(), ...this.#flowControl.observers],
+      observers: [authorizer, this.#definitionObserver(), this.#aggregationObserver(), ...this.#flowControl.observers],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
     const { etcdServers, etcdTls } = config;
@@ -126,8 +129,10 @@ export class ApiServer implements Component {
     const resources = serveResources(this.#stack, identity, clock, [statuses]);
     this.#issuerDiscovery = identity.issuerDiscovery;
     this.#custom = this.#newCustomResources(resources);
+    this.#aggregator = this.#newAggregator();
     this.#documents = new ApiDocuments({
       resources: () => [...resources.all()].map((each) => each.resource),
+      remotes: () => this.#aggregator.groupVersions(),
       version: kubernetesVersion,
     });
     resources.onChange(() => this.#documents.forget());
@@ -162,9 +167,22 @@ export class ApiServer implements Component {
       auditor: this.#newAuditor(),
       limiter: this.#flowControl.limiter,
       whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
+      delegate: this.#aggregator,
       handleApi: async (request) => await this.#handleApi(request),
       handlePath: async (info, query, raw, response) => await this.#handlePath(info, query, raw, response),
     });
+  }
+
+  #newAggregator(): Aggregator {
+    const { config, logger, clock, random } = this.#options;
+    const { endpointRouting, ...certificate } = config.aggregator;
+    const resolver = new ServiceResolver({ store: this.#stack.caches, endpointRouting, random });
+    const onChange = (): void => this.#documents.forget();
+    return new Aggregator({ stack: this.#stack, clock, logger, certificate, resolver, onChange });
+  }
+
+  #aggregationObserver(): ObjectObserver {
+    return { resources: Aggregator.observed, observe: (change) => this.#aggregator.observe(change) };
   }
 
   #newCustomResources(resources: ServedResources): CustomResources {
@@ -217,7 +235,7 @@ export class ApiServer implements Component {
     if (typeof address === 'object' && address !== null) this.#port = address.port;
     logger.info({ host: config.bindAddress, port: this.#port, purpose: 'api' }, 'listening');
     await this.#bootstrap(abort);
-    background.push(this.#allocation.repair.run(signal), this.#flowControl.run(signal));
+    background.push(this.#allocation.repair.run(signal), this.#aggregator.run(signal), this.#flowControl.run(signal));
     if (config.reconcilesEndpoints) background.push(this.#joinService());
     logger.info('ready');
   }
@@ -311,7 +329,7 @@ export class ApiServer implements Component {
       case 'openid':
         return this.#answerIssuer(info.path, response);
       case 'openapi':
-        return this.#documents.answerOpenApi(info.path, raw, response);
+        return await this.#answerOpenApi(info.path, raw, response);
       case 'metrics':
         response.setHeader('content-type', this.#metrics.registry.contentType);
         response.end(await this.#metrics.registry.metrics());
@@ -323,6 +341,15 @@ export class ApiServer implements Component {
       default:
         return false;
     }
+  }
+
+  async #answerOpenApi(path: string, raw: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const remote = /^\/openapi\/v3(\/apis\/.+)$/u.exec(path)?.[1];
+    const document = remote === undefined ? undefined : await this.#aggregator.openApiV3(remote);
+    if (document === undefined) return this.#documents.answerOpenApi(path, raw, response);
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(document));
+    return true;
   }
 
   /** What others need to check ServiceAccount tokens. */
@@ -363,6 +390,7 @@ export class ApiServer implements Component {
     // What has no end of its own, such as a log that is followed, is cut after a while.
     const cancel = clock.after(DRAIN_MS, () => {
       this.#kubelets.closeStreams();
+      this.#aggregator.closeStreams();
       this.#http.server.closeAllConnections();
     });
     await this.#http.close();

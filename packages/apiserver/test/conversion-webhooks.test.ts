@@ -140,7 +140,7 @@ const gadget = (version: string, name: string, spec: object, metadata: object = 
 
 async function ok(code: number, ...request: Parameters<ApiFixture['request']>): Promise<Answer> {
   const answer = await api.request(...request);
-  t.equal(answer.status, code, answer.text);
+  t.equal(answer.status, code, answer.status === code ? `${request[0]} ${request[1]}` : answer.text);
   return answer;
 }
 

@@ -13,6 +13,14 @@ import {
   openApiV3Path,
   type Resource,
 } from '@naru/api';
+import {
+  mergeAggregated,
+  mergeGroup,
+  mergeGroupList,
+  mergeOpenApiV2,
+  mergeOpenApiV3Index,
+  type RemoteGroupVersion,
+} from '../aggregation/merged-documents.ts';
 import { acceptClauses } from './negotiation.ts';
 
 /** Bytes of a document and their hash. */
@@ -25,6 +33,8 @@ const aggregatedMediaType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIG
 
 export interface ApiDocumentsOptions {
   readonly resources: () => readonly Resource[];
+  /** What other servers serve. */
+  readonly remotes: () => readonly RemoteGroupVersion[];
   /** Such as `v1.36.0`. */
   readonly version: string;
 }
@@ -57,8 +67,9 @@ export class ApiDocuments {
       if (first === undefined) return apiVersionsDocument(resources, serverAddress);
       return second === undefined ? apiResourceListDocument(resources, { group: '', version: first }) : undefined;
     }
-    if (first === undefined) return apiGroupListDocument(resources);
-    if (second === undefined) return apiGroupDocument(resources, first);
+    const remotes = this.#options.remotes();
+    if (first === undefined) return mergeGroupList(apiGroupListDocument(resources), remotes);
+    if (second === undefined) return mergeGroup(first, apiGroupDocument(resources, first), remotes);
     return apiResourceListDocument(resources, { group: first, version: second });
   }
 
@@ -66,7 +77,10 @@ export class ApiDocuments {
   answerAggregated(path: string, request: IncomingMessage, response: ServerResponse): boolean {
     const at = path.replace(/\/$/u, '');
     if ((at !== '/api' && at !== '/apis') || !wantsAggregated(request)) return false;
-    const kept = this.#keep(`aggregated ${at}`, () => aggregatedDiscoveryDocument(this.#all(), at));
+    const kept = this.#keep(`aggregated ${at}`, () => {
+      const own = aggregatedDiscoveryDocument(this.#all(), at);
+      return at === '/api' ? own : mergeAggregated(own, this.#options.remotes());
+    });
     send(request, response, kept, aggregatedMediaType);
     return true;
   }
@@ -77,7 +91,8 @@ export class ApiDocuments {
     const resources = this.#all();
     const [, , kind = '', ...rest] = path.split('/');
     if (kind === 'v2' && rest.length === 0) {
-      const kept = this.#keep('v2', () => openApiV2Document(resources, { version }));
+      const { remotes } = this.#options;
+      const kept = this.#keep('v2', () => mergeOpenApiV2(openApiV2Document(resources, { version }), remotes()));
       send(request, response, kept, 'application/json');
       return true;
     }
@@ -106,7 +121,7 @@ export class ApiDocuments {
       path,
       hash: hashOf(JSON.stringify([this.#options.version, own])),
     }));
-    return openApiV3Index(documents);
+    return mergeOpenApiV3Index(openApiV3Index(documents), this.#options.remotes());
   }
 
   #keep(key: string, make: () => object): KeptDocument {

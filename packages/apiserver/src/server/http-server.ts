@@ -13,7 +13,7 @@ import { impersonatedUser } from './impersonation.ts';
 import { streamSubresources } from './kubelet-proxy.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { Negotiator, type MediaType } from './negotiation.ts';
-import { acceptUpgrades, isStreamUpgrade } from './upgrade-tunnels.ts';
+import { acceptUpgrades, isStreamUpgrade, isUpgrade } from './upgrade-tunnels.ts';
 import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
 import { TooManyRequests, writeTooManyRequests, type RequestLimiter } from './request-limiter.ts';
 
@@ -46,6 +46,8 @@ export interface HttpServerOptions {
   readonly limiter: RequestLimiter;
   /** Resolves when the API can be served: before that not even authorization has what it decides from. */
   readonly whenReady: () => Promise<void> | undefined;
+  /** Who answers instead of this server, by path; undefined: nobody does. */
+  readonly delegate?: RequestDelegate | undefined;
   /** Answers requests to `/api…` and `/apis…`. */
   readonly handleApi: (request: ApiRequest) => Promise<ApiResponse>;
   /** Answers all other paths; false: there is no such path. */
@@ -55,6 +57,20 @@ export interface HttpServerOptions {
     raw: IncomingMessage,
     response: ServerResponse,
   ) => Promise<boolean>;
+}
+
+/** Another server that some requests are passed on to. */
+export interface RequestDelegate {
+  serves(path: string): boolean;
+  forward(
+    path: string,
+    request: {
+      readonly raw: IncomingMessage;
+      readonly response: ServerResponse;
+      readonly user: UserInfo;
+      readonly body: Buffer | undefined;
+    },
+  ): Promise<void>;
 }
 
 function isApiPath(path: string): boolean {
@@ -90,6 +106,8 @@ function authorizeStream(authorizer: Authorizer, attributes: AuthorizationAttrib
 
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const { tls, logger } = options;
+  const shouldUpgradeCallback = (raw: IncomingMessage): boolean =>
+    isStreamUpgrade(raw) || (isUpgrade(raw) && options.delegate?.serves(splitUrl(raw.url ?? '').path) === true);
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
@@ -100,8 +118,8 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
       refuse(error, request.raw, reply),
     ...(tls === undefined
-      ? { http: { shouldUpgradeCallback: isStreamUpgrade } }
-      : { https: { ...tlsOptions(tls), shouldUpgradeCallback: isStreamUpgrade } }),
+      ? { http: { shouldUpgradeCallback } }
+      : { https: { ...tlsOptions(tls), shouldUpgradeCallback } }),
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance;
   const filters = new RequestFilters(options);
   const refuse = (error: unknown, raw: IncomingMessage, reply: FastifyReply): void => {
@@ -227,12 +245,15 @@ class RequestFilters {
     if (passed === undefined) throw newUnauthorized();
     const { info, query, user, audit, release } = passed;
     audit?.received(request.body instanceof Buffer ? request.body : undefined);
-    const { handleApi, handlePath, logger, clock } = this.#options;
+    const { handleApi, handlePath, delegate, logger, clock } = this.#options;
     const response = reply.raw;
     void reply.hijack();
     let encoding: MediaType['encoding'] = 'json';
     try {
-      if (isApiPath(info.path)) {
+      if (delegate?.serves(info.path) === true) {
+        const body = request.body instanceof Buffer ? request.body : undefined;
+        await delegate.forward(info.path, { raw, response, user, body });
+      } else if (isApiPath(info.path)) {
         // Discovery has forms of its own, and falls back to JSON.
         const mediaType = info.isResourceRequest
           ? this.#negotiator.choose(raw.headers.accept)

@@ -1,7 +1,6 @@
 /** Where requests to `pods/NAME/proxy`, `services/NAME/proxy` and `nodes/NAME/proxy` go. */
 import { BlockList, isIP } from 'node:net';
 import {
-  endpointSlices,
   newBadRequest,
   newInternalError,
   newNotFound,
@@ -9,10 +8,10 @@ import {
   nodes,
   pods,
   services,
-  type EndpointSlice,
   type Node,
 } from '@naru/api';
 import type { AdmissionStore } from '../admission/admission.ts';
+import { readyEndpoints } from '../aggregation/service-resolver.ts';
 
 /** The kubelet's port where its Node does not say. */
 export const KUBELET_PORT = 10250;
@@ -119,29 +118,17 @@ export class ProxyTargets {
         'ServiceUnavailable',
         `no service port ${JSON.stringify(port)} found for service ${JSON.stringify(name)}`,
       );
-    const found = this.#endpoints(namespace, name, wanted.name ?? '');
+    const { store } = this.#options;
+    const found = readyEndpoints(store, { namespace, service: name, portName: wanted.name ?? '' });
     const chosen = found[Math.floor(this.#options.random() * found.length)];
     if (chosen === undefined)
       throw newStatusError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(name)}`);
     return {
       scheme: scheme === '' ? 'http' : scheme,
-      host: checkAddress(chosen.address),
+      host: checkAddress(chosen.host),
       port: chosen.port,
       isKubelet: false,
     };
-  }
-
-  #endpoints(namespace: string, service: string, portName: string): { address: string; port: number }[] {
-    const slices = this.#options.store
-      .list(endpointSlices, namespace)
-      .filter((each) => each.metadata.labels?.['kubernetes.io/service-name'] === service);
-    return slices.flatMap((slice: EndpointSlice) => {
-      const port = (slice.ports ?? []).find((each) => (each.name ?? '') === portName)?.port;
-      if (port === undefined) return [];
-      return (slice.endpoints ?? [])
-        .filter((each) => each.conditions?.ready !== false)
-        .flatMap((each) => each.addresses.slice(0, 1).map((address) => ({ address, port })));
-    });
   }
 
   #node({ scheme, name, port }: ProxyName): ProxyTarget {

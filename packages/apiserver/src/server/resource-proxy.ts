@@ -89,11 +89,12 @@ export class ResourceProxy implements AsyncDisposable {
   }
 }
 
-function forwardedHeaders(raw: IncomingMessage, uri: string): Record<string, string[]> {
+/** Headers of a request that is passed on; `uri` is where it came to, where paths are not the same there. */
+export function forwardedHeaders(raw: IncomingMessage, uri: string | undefined): Record<string, string[]> {
   const headers: Record<string, string[]> = {};
   for (const [name, values] of Object.entries(raw.headersDistinct))
     if (!notForwarded.test(name) && values !== undefined) headers[name] = values;
-  headers['x-forwarded-uri'] = [uri];
+  if (uri !== undefined) headers['x-forwarded-uri'] = [uri];
   headers['x-forwarded-host'] = [raw.headers.host ?? ''];
   headers['x-forwarded-proto'] = ['encrypted' in raw.socket ? 'https' : 'http'];
   const before = headers['x-forwarded-for'] ?? [];
@@ -107,12 +108,17 @@ interface Place {
   readonly path: string;
 }
 
-function answerHeaders(headers: Dispatcher.ResponseData['headers'], place: Place): Record<string, string | string[]> {
+/** Headers of an answer that is passed on; `place` is where its redirects lead, where paths are not the same there. */
+export function answerHeaders(
+  headers: Dispatcher.ResponseData['headers'],
+  place?: Place,
+): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || /^(connection|keep-alive|proxy-.*|trailer|transfer-encoding|upgrade)$/u.test(name))
       continue;
-    kept[name] = name === 'location' && typeof value === 'string' ? rewriteLocation(value, place) : value;
+    const isRedirect = place !== undefined && name === 'location' && typeof value === 'string';
+    kept[name] = isRedirect ? rewriteLocation(value, place) : value;
   }
   return kept;
 }

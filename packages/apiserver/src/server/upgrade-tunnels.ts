@@ -2,6 +2,7 @@
 import { request as httpRequest, ServerResponse, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import { newBadRequest, newInternalError, newStatusError } from '@naru/api';
 import type { FastifyInstance } from 'fastify';
@@ -21,7 +22,7 @@ export function isStreamUpgrade(request: IncomingMessage): boolean {
   return /\/(attach|exec|portforward|proxy)([/?]|$)/u.test(request.url ?? '') && isUpgrade(request);
 }
 
-function isUpgrade({ headers }: IncomingMessage): boolean {
+export function isUpgrade({ headers }: IncomingMessage): boolean {
   return headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/iu.test(headers.connection ?? '');
 }
 
@@ -45,7 +46,7 @@ export interface UpgradeTunnelsOptions {
 
 /** How a tunnel's other side is asked, where that is no kubelet's stream. */
 export interface TunnelOptions {
-  readonly tls: UpgradeTunnelsOptions['tls'];
+  readonly tls: ConnectionOptions;
   readonly headers: Readonly<Record<string, string[]>>;
 }
 
@@ -116,8 +117,8 @@ export class UpgradeTunnels {
         method,
         headers,
         agent: false,
-        ...tls,
         rejectUnauthorized: tls.ca !== undefined,
+        ...tls,
       });
       const timer = setTimeout(() => request.destroy(new Error('timed out')), connectTimeoutMs);
       const leave = (): void => void request.destroy();

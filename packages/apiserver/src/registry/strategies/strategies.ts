@@ -1,6 +1,7 @@
 import type { Resource } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
 import * as admission from './admission-policies.ts';
+import { apiServiceStrategy } from './api-service.ts';
 import * as batch from './batch.ts';
 import * as core from './core-kinds.ts';
 import { customResourceDefinitionStrategy } from './definitions/custom-resource-definition.ts';
@@ -36,6 +37,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'mutatingwebhookconfigurations.admissionregistration.k8s.io': policy.mutatingWebhookStrategy,
   'validatingwebhookconfigurations.admissionregistration.k8s.io': policy.validatingWebhookStrategy,
   'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,
+  'apiservices.apiregistration.k8s.io': apiServiceStrategy,
   'daemonsets.apps': workloads.daemonSetStrategy,
   'deployments.apps': workloads.deploymentStrategy,
   'replicasets.apps': workloads.replicaSetStrategy,
