@@ -7,7 +7,7 @@ export interface SchemaArbitraryOptions {
   readonly depthMax: number;
   /** The fields that objects of a model may have; undefined: none is made. Default all. */
   readonly keysOf?: (schema: ModelSchema) => ReadonlySet<string> | undefined;
-  /** Optional fields that an object has at most; required ones it has then, too. Default: about half of all. */
+  /** Optional fields that an object has at most; required ones it has then, too, nearly always. Default: about half of all. */
   readonly optionalMax?: number;
   /** A field's values; undefined: any of its type. */
   readonly field?: (name: string, field: FieldSchema) => fc.Arbitrary<unknown> | undefined;
@@ -34,15 +34,20 @@ export class SchemaArbitrary {
     if (optionalMax === undefined)
       return fc.record(this.#fields(schema, names, depth), { requiredKeys: [], noNullPrototype: true });
     const isRequired = (name: string): boolean => schema.fields[name]?.required === true;
+    const required = names.filter(isRequired);
+    const optional = names.filter((each) => !isRequired(each));
+    const picked = fc.record({
+      // Now and then something is missing.
+      required: fc.oneof(
+        { weight: 19, arbitrary: fc.constant(required) },
+        { weight: 1, arbitrary: fc.subarray(required) },
+      ),
+      optional: fc.subarray(optional, { maxLength: Math.min(optionalMax, optional.length) }),
+    });
     // Only what was picked is looked into: models are recursive.
-    return fc
-      .subarray(
-        names.filter((each) => !isRequired(each)),
-        { maxLength: Math.min(optionalMax, names.filter((each) => !isRequired(each)).length) },
-      )
-      .chain((optional) =>
-        fc.record(this.#fields(schema, [...names.filter(isRequired), ...optional], depth), { noNullPrototype: true }),
-      );
+    return picked.chain((each) =>
+      fc.record(this.#fields(schema, [...each.required, ...each.optional], depth), { noNullPrototype: true }),
+    );
   }
 
   #fields(schema: ModelSchema, names: readonly string[], depth: number): Record<string, fc.Arbitrary<unknown>> {

@@ -328,3 +328,14 @@ function printManager({ meta }: Entry): string {
   const subresource = (meta.subresource ?? '') === '' ? '' : ` with subresource ${JSON.stringify(meta.subresource)}`;
   return meta.operation === 'Update' ? `${name}${subresource} using ${meta.apiVersion ?? ''}` : `${name}${subresource}`;
 }
+
+/** A write that changes nothing but the times of entries changes nothing: defaults may undo what a client sent. */
+export function ignoreTimestamps(object: UnstructuredObject, old: UnstructuredObject): void {
+  const { managedFields: entries } = object.metadata;
+  const { managedFields: before } = old.metadata;
+  if (entries === before || entries === undefined || entries.length !== before?.length) return;
+  const others = { ...object, metadata: { ...object.metadata, managedFields: before } };
+  const isSame = (entry: ManagedFieldsEntry, i: number): boolean =>
+    equalJson({ ...entry, time: before[i]?.time }, before[i]);
+  if (equalJson(others, old) && entries.every(isSame)) object.metadata.managedFields = before;
+}

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import { unescapeExtraKey } from './extra-key.ts';
 import type { Authenticator, UserInfo } from './authenticator.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { userOfSubject } from './x509-authenticator.ts';
@@ -35,7 +36,7 @@ export class RequestHeaderAuthenticator implements Authenticator {
       const lower = prefix.toLowerCase();
       for (const [header, values] of Object.entries(request.headersDistinct))
         if (header.startsWith(lower) && values !== undefined)
-          extra[decodeURIComponent(header.slice(lower.length))] = values;
+          extra[unescapeExtraKey(header.slice(lower.length))] = values;
     }
     return Promise.resolve({
       name,

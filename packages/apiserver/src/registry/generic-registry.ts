@@ -5,6 +5,7 @@ import {
   equalJson,
   formatTime,
   generateName,
+  ignoreTimestamps,
   newAlreadyExists,
   newBadRequest,
   newConflict,
@@ -246,6 +247,7 @@ export class GenericRegistry {
     step: UpdateStep,
   ): Promise<(WrittenObject & { readonly removed: boolean }) | { readonly current: StoredValue | undefined }> {
     const { object, transition, remove = false } = await step(old, stored);
+    ignoreTimestamps(object, old);
     // What goes is not stored any more.
     const toStore = remove ? object : await this.#toStored(object, transition);
     // What is as it was may still be stored in another version than it should be.

@@ -1,6 +1,7 @@
 /** `Impersonate-User` and its like: a request in another's name, for those who may do that. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { newBadRequest } from '@naru/api';
+import { unescapeExtraKey } from '../authentication/extra-key.ts';
 import type { UserInfo } from '../authentication/authenticator.ts';
 import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts';
 import { newForbiddenRequest } from '../authorization/forbidden.ts';
@@ -77,7 +78,7 @@ function extraOf(headers: IncomingHttpHeaders): Record<string, string[]> {
   const extra: Record<string, string[]> = {};
   for (const [name, value] of Object.entries(headers))
     if (name.startsWith(extraPrefix) && value !== undefined)
-      extra[decodeURIComponent(name.slice(extraPrefix.length))] = single(value)
+      extra[unescapeExtraKey(name.slice(extraPrefix.length))] = single(value)
         .split(',')
         .map((each) => each.trim());
   return extra;

@@ -36,8 +36,8 @@ const ADDRESSES_PER_ENDPOINT_MAX = 100;
 const protocols = ['SCTP', 'TCP', 'UDP'];
 
 // Upstream refuses loopback addresses here. Ours are the addresses of pods: without root, the loopback range is all there is.
-const address = (path: string, ip: string): FieldError[] =>
-  isIpAddress(ip) ? [] : [fieldInvalid(path, ip, ipMessage)];
+const address = (path: string, ip: string | undefined): FieldError[] =>
+  isIpAddress(ip ?? '') ? [] : [fieldInvalid(path, ip ?? '', ipMessage)];
 
 function validateEndpoints(object: UnstructuredObject): FieldError[] {
   return ((object as unknown as Endpoints).subsets ?? []).flatMap((subset, i) => {
