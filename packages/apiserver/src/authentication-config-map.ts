@@ -15,6 +15,7 @@ function authenticationData({ tls, requestHeader }: ApiserverConfig): Record<str
     data['requestheader-client-ca-file'] = requestHeader.clientCa;
     data['requestheader-allowed-names'] = JSON.stringify(requestHeader.allowedNames);
     data['requestheader-username-headers'] = JSON.stringify(requestHeader.usernameHeaders);
+    data['requestheader-uid-headers'] = JSON.stringify(requestHeader.uidHeaders);
     data['requestheader-group-headers'] = JSON.stringify(requestHeader.groupHeaders);
     data['requestheader-extra-headers-prefix'] = JSON.stringify(requestHeader.extraHeadersPrefix);
   }

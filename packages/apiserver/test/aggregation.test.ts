@@ -492,6 +492,7 @@ await t.test('extension servers find out by whom callers are vouched for', async
   t.match(body.data, {
     'requestheader-client-ca-file': proxyClient.cert,
     'requestheader-username-headers': '["X-Remote-User"]',
+    'requestheader-uid-headers': '["X-Remote-Uid"]',
     'requestheader-group-headers': '["X-Remote-Group"]',
     'requestheader-extra-headers-prefix': '["X-Remote-Extra-"]',
   });

@@ -154,6 +154,17 @@ function apiserverProcess(base: Base, i: number): ProcessSpec {
     'kubelet-certificate-authority': join(pki, 'ca.crt'),
     'kubelet-client-certificate': join(pki, 'apiserver-kubelet-client.crt'),
     'kubelet-client-key': join(pki, 'apiserver-kubelet-client.key'),
+    // By these, servers that extend the API know who asks.
+    'requestheader-client-ca-file': join(pki, 'front-proxy-ca.crt'),
+    'requestheader-allowed-names': 'front-proxy-client',
+    'requestheader-username-headers': 'X-Remote-User',
+    'requestheader-uid-headers': 'X-Remote-Uid',
+    'requestheader-group-headers': 'X-Remote-Group',
+    'requestheader-extra-headers-prefix': 'X-Remote-Extra-',
+    'proxy-client-cert-file': join(pki, 'front-proxy-client.crt'),
+    'proxy-client-key-file': join(pki, 'front-proxy-client.key'),
+    // Where there is no node here, there is no kube-proxy, and ClusterIPs lead nowhere.
+    'enable-aggregator-routing': 'true',
     // The nodes' names are in no DNS.
     'kubelet-preferred-address-types': 'InternalIP,Hostname',
     'service-account-issuer': 'https://kubernetes.default.svc.cluster.local',

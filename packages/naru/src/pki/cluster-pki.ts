@@ -87,9 +87,10 @@ function kubeconfigOf(server: string, user: string, ca: string, pair: KeyPairPem
 /** Makes what is missing; what is there stays as it is, but for kubeconfigs of another server. */
 export async function ensureClusterPki(options: ClusterPkiOptions): Promise<void> {
   const { dir } = options;
-  const [ca, etcdCa] = await Promise.all([
+  const [ca, etcdCa, frontProxyCa] = await Promise.all([
     authority(join(dir, 'ca'), 'naru-ca'),
     authority(join(dir, 'etcd', 'ca'), 'naru-etcd-ca'),
+    authority(join(dir, 'front-proxy-ca'), 'naru-front-proxy-ca'),
   ]);
   const kubeconfig = async (
     file: string,
@@ -115,6 +116,10 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<void
     issueOnce(join(dir, 'apiserver-kubelet-client'), ca, {
       commonName: 'kube-apiserver-kubelet-client',
       organizations: masters,
+      usages: ['client'],
+    }),
+    issueOnce(join(dir, 'front-proxy-client'), frontProxyCa, {
+      commonName: 'front-proxy-client',
       usages: ['client'],
     }),
     issueOnce(join(dir, 'apiserver-etcd-client'), etcdCa, {
