@@ -65,6 +65,7 @@ export interface ApiserverConfig {
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
   readonly minRequestTimeoutMs: number;
+  readonly requestTimeoutMs: number;
   readonly shutdownDelayMs: number;
   readonly reconcilesEndpoints: boolean;
 }
@@ -127,6 +128,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     maxRequestsInflight: flags['max-requests-inflight'],
     maxMutatingRequestsInflight: flags['max-mutating-requests-inflight'],
     minRequestTimeoutMs: flags['min-request-timeout'] * 1000,
+    requestTimeoutMs: flags['request-timeout'],
     shutdownDelayMs: flags['shutdown-delay-duration'],
     reconcilesEndpoints: flags['endpoint-reconciler-type'] !== 'none',
   };

@@ -119,6 +119,11 @@ export const apiserverFlags = {
     description:
       'With priority and fairness, a part of the seats that all requests share; without: writes at a time, 0: no limit.',
   },
+  'request-timeout': {
+    type: 'duration',
+    default: 60_000,
+    description: 'How long a request may last that is no watch and no stream.',
+  },
   'min-request-timeout': {
     type: 'integer',
     default: 1800,

@@ -82,8 +82,10 @@ export class ApiServer implements Component {
   readonly #http: FastifyInstance;
   #auditLog: AuditLog | undefined;
   readonly #stop = new AbortController();
-  /** Aborts when watches are to end. */
+  /** Aborts when the server is to stop: from then on it is not ready. */
   readonly #shutdown = new AbortController();
+  /** Aborts when watches are to end, and nothing is begun any more: after the delay. */
+  readonly #draining = new AbortController();
   /** What runs beside the requests until `#stop`. */
   #running: Promise<void>[] = [];
   #bootstrapped = false;
@@ -144,7 +146,7 @@ export class ApiServer implements Component {
       clock,
       random,
       minRequestTimeoutMs: config.minRequestTimeoutMs,
-      shutdown: this.#shutdown.signal,
+      shutdown: this.#draining.signal,
       subresources: new SubresourceHandler({
         reads,
         kubelets: this.#kubelets,
@@ -165,6 +167,8 @@ export class ApiServer implements Component {
       clock,
       metrics: this.#metrics,
       auditor: this.#newAuditor(),
+      requestTimeoutMs: config.requestTimeoutMs,
+      isDraining: () => this.#draining.signal.aborted,
       limiter: this.#flowControl.limiter,
       whenReady: () => (this.#bootstrapped ? undefined : this.#untilReady()),
       delegate: this.#aggregator,
@@ -386,7 +390,8 @@ export class ApiServer implements Component {
     const { config, clock } = this.#options;
     // readyz fails first, so that nobody new comes; then watches end and what is being worked on is finished.
     this.#shutdown.abort();
-    if (config.shutdownDelayMs > 0) await clock.sleep(config.shutdownDelayMs);
+    if (config.shutdownDelayMs > 0 && this.#bootstrapped) await clock.sleep(config.shutdownDelayMs);
+    this.#draining.abort();
     // What has no end of its own, such as a log that is followed, is cut after a while.
     const cancel = clock.after(DRAIN_MS, () => {
       this.#kubelets.closeStreams();

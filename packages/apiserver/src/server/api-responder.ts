@@ -1,6 +1,6 @@
 /** Writes answers in the form that the client accepts. */
 import type { ServerResponse } from 'node:http';
-import { isStatusError, newInternalError, type StatusError } from '@naru/api';
+import { isStatusError, newBadRequest, newInternalError, type StatusError } from '@naru/api';
 import type { Logger } from '@naru/component';
 import { stringify } from 'yaml';
 import { protobufCodec } from '../protobuf/protobuf-codec.ts';
@@ -86,13 +86,20 @@ function writeBody(
   response.end(body);
 }
 
+/** What a patch nests deeper than any body may be is found out by who walks through it. */
+function isStackOverflow(error: unknown): boolean {
+  return error instanceof RangeError && error.message.startsWith('Maximum call stack size');
+}
+
 /** Tells the client what went wrong; what is no StatusError is logged and becomes a 500 without its details. */
 export function writeError(
   response: ServerResponse,
   error: unknown,
   options: { readonly logger: Logger; readonly encoding?: MediaType['encoding']; readonly path: string },
 ): void {
-  const known = toStatusError(error);
+  // Its time was over, and that has been said.
+  if (response.writableEnded) return;
+  const known = isStackOverflow(error) ? newBadRequest('exceeded max depth') : toStatusError(error);
   let failure: StatusError;
   if (isStatusError(known)) {
     failure = known;

@@ -10,15 +10,20 @@ import { newForbiddenRequest } from '../authorization/forbidden.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { writeApiResponse, writeError } from './api-responder.ts';
 import { impersonatedUser } from './impersonation.ts';
+import { answerClientError } from './client-errors.ts';
+import { isTooDeep } from './json-depth.ts';
 import { streamSubresources } from './kubelet-proxy.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { Negotiator, type MediaType } from './negotiation.ts';
 import { acceptUpgrades, isStreamUpgrade, isUpgrade } from './upgrade-tunnels.ts';
+import { beginDeadline } from './request-deadline.ts';
 import { requestInfoOf, splitUrl, type RequestInfo } from './request-info.ts';
 import { TooManyRequests, writeTooManyRequests, type RequestLimiter } from './request-limiter.ts';
 
 /** The largest body, as upstream has it. */
 export const BODY_BYTES_MAX = 3 * 1024 * 1024;
+/** The request line and headers, as Go's server has it. */
+const HEADER_BYTES_MAX = 1024 * 1024;
 /** How long a client may take for its headers. */
 const HEADERS_TIMEOUT_MS = 32_000;
 /** How long a client may take to send a whole request. */
@@ -44,6 +49,10 @@ export interface HttpServerOptions {
   readonly metrics: ServerMetrics;
   readonly auditor?: Auditor | undefined;
   readonly limiter: RequestLimiter;
+  /** `--request-timeout`. */
+  readonly requestTimeoutMs: number;
+  /** The server is about to go: what has not begun is refused. */
+  readonly isDraining: () => boolean;
   /** Resolves when the API can be served: before that not even authorization has what it decides from. */
   readonly whenReady: () => Promise<void> | undefined;
   /** Who answers instead of this server, by path; undefined: nobody does. */
@@ -111,6 +120,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
+    clientErrorHandler: answerClientError,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
@@ -118,8 +128,8 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
       refuse(error, request.raw, reply),
     ...(tls === undefined
-      ? { http: { shouldUpgradeCallback } }
-      : { https: { ...tlsOptions(tls), shouldUpgradeCallback } }),
+      ? { http: { shouldUpgradeCallback, maxHeaderSize: HEADER_BYTES_MAX } }
+      : { https: { ...tlsOptions(tls), shouldUpgradeCallback, maxHeaderSize: HEADER_BYTES_MAX } }),
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance;
   const filters = new RequestFilters(options);
   const refuse = (error: unknown, raw: IncomingMessage, reply: FastifyReply): void => {
@@ -133,6 +143,8 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   };
   app.server.headersTimeout = HEADERS_TIMEOUT_MS;
   app.server.requestTimeout = REQUEST_TIMEOUT_MS;
+  // More than a number would be left out silently; their bytes are limited.
+  app.server.maxHeadersCount = 0;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.addHook('onRequest', async (request, reply) => await filters.pass(request, reply));
@@ -185,6 +197,11 @@ function refusalOf(error: unknown): unknown {
   }
 }
 
+/** Another server may take it at once. */
+function newShuttingDown(): Error {
+  return newStatusError('ServiceUnavailable', 'apiserver is shutting down', { retryAfterSeconds: 1 });
+}
+
 class RequestFilters {
   readonly #options: HttpServerOptions;
   readonly #negotiator = new Negotiator();
@@ -206,6 +223,8 @@ class RequestFilters {
       throw newBadRequest(`invalid URL escape in ${JSON.stringify(path)}`);
     }
     const longRunning = isLongRunning(info);
+    if (!longRunning) beginDeadline(reply.raw, { path: info.path, query }, this.#options);
+    if (this.#options.isDraining() && isApiPath(info.path)) throw newShuttingDown();
     const begun = clock.monotonic();
     const dryRun = query.has('dryRun');
     if (longRunning) metrics.longRunningStarted(info);
@@ -250,6 +269,7 @@ class RequestFilters {
     void reply.hijack();
     let encoding: MediaType['encoding'] = 'json';
     try {
+      if (request.body instanceof Buffer && isTooDeep(request.body)) throw newBadRequest('exceeded max depth');
       if (delegate?.serves(info.path) === true) {
         const body = request.body instanceof Buffer ? request.body : undefined;
         await delegate.forward(info.path, { raw, response, user, body });
