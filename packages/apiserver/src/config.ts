@@ -2,6 +2,9 @@
 import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
+import { readTokenConfig, type TokenConfig } from './authentication/token-flags.ts';
+import type { WebhookAuthorizerOptions } from './authorization/webhook-authorizer.ts';
+import { readAuthorizationWebhook } from './authorization/webhook-flags.ts';
 import type { AuditLogOptions } from './audit/audit-log.ts';
 import { parseAuditPolicy, type AuditPolicy } from './audit/audit-policy.ts';
 import type { ApiserverFlags } from './flags.ts';
@@ -35,7 +38,10 @@ export interface ApiserverConfig {
         readonly extraHeadersPrefix: readonly string[];
       }
     | undefined;
+  /** Tokens other than ServiceAccounts' and those of a file. */
+  readonly otherTokens: TokenConfig;
   readonly authorizationModes: readonly string[];
+  readonly authorizationWebhook: WebhookAuthorizerOptions | undefined;
   readonly enableAdmissionPlugins: readonly string[];
   readonly disableAdmissionPlugins: readonly string[];
   readonly serviceClusterIpRange: string;
@@ -105,7 +111,9 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     tokens: await readOptional('token-auth-file', flags['token-auth-file']),
     anonymous: flags['anonymous-auth'],
     requestHeader: await readRequestHeader(flags),
+    otherTokens: await readTokenConfig(flags),
     authorizationModes: flags['authorization-mode'],
+    authorizationWebhook: await readAuthorizationWebhook(flags, flags['authorization-mode']),
     enableAdmissionPlugins: flags['enable-admission-plugins'],
     disableAdmissionPlugins: flags['disable-admission-plugins'],
     serviceClusterIpRange: flags['service-cluster-ip-range'],

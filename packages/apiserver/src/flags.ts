@@ -1,5 +1,7 @@
 /** The flags of kube-apiserver, by upstream's names. */
 import type { FlagTable, FlagValues } from '@naru/component';
+import { tokenFlags } from './authentication/token-flags.ts';
+import { authorizationWebhookFlags } from './authorization/webhook-flags.ts';
 
 const noEffect = 'Accepted for compatibility; has no effect.';
 
@@ -65,8 +67,10 @@ export const apiserverFlags = {
   'authorization-mode': {
     type: 'list',
     default: ['AlwaysAllow'],
-    description: 'Authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny.',
+    description: 'Authorizers in order: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny.',
   },
+  ...authorizationWebhookFlags,
+  ...tokenFlags,
   'enable-admission-plugins': {
     type: 'list',
     default: [],
@@ -174,7 +178,6 @@ export const apiserverFlags = {
     description: 'Certificate by which servers that extend the API know that this one speaks for others.',
   },
   'proxy-client-key-file': { type: 'string', description: 'Key of --proxy-client-cert-file.' },
-  'enable-bootstrap-token-auth': { type: 'boolean', default: false, description: noEffect },
   'enable-aggregator-routing': {
     type: 'boolean',
     default: false,

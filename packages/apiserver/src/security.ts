@@ -1,23 +1,28 @@
 /** Authentication, authorization and admission, as the flags want them. */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { UsageError, type Clock } from '@naru/component';
+import { UsageError, type Clock, type Logger } from '@naru/component';
 import type { AdmissionPlugin, AdmissionStore } from './admission/admission.ts';
 import { createAdmissionPlugins } from './admission/admission-plugins.ts';
+import { BootstrapTokenAuthenticator } from './authentication/bootstrap-token-authenticator.ts';
 import { CertificateAuthority } from './authentication/certificate-authority.ts';
 import {
   createAuthenticator,
   type AuthenticationOptions,
   type ClusterAuthenticator,
+  type TokenAuthenticator,
 } from './authentication/cluster-authenticator.ts';
 import { issuerDiscovery, type IssuerDiscovery } from './authentication/issuer-discovery.ts';
+import { OidcAuthenticator } from './authentication/oidc-authenticator.ts';
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
+import { WebhookTokenAuthenticator } from './authentication/webhook-token-authenticator.ts';
 import {
   authorizationModes,
   createAuthorizer,
   type AuthorizationMode,
   type ObservingAuthorizer,
 } from './authorization/cluster-authorizer.ts';
+import { WebhookAuthorizer } from './authorization/webhook-authorizer.ts';
 import type { ApiserverConfig } from './config.ts';
 import { createReviewResources } from './registry/review-resources.ts';
 import { createTokenRequest } from './registry/token-request.ts';
@@ -26,6 +31,7 @@ import type { VirtualResource, VirtualSubresource } from './registry/virtual-res
 export interface SecurityOptions {
   readonly config: ApiserverConfig;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly random: () => number;
 }
 
@@ -40,7 +46,9 @@ export function createAccessControl(options: SecurityOptions): {
     if (known === undefined) throw new UsageError(`--authorization-mode: unknown mode ${JSON.stringify(mode)}`);
     return known satisfies AuthorizationMode;
   });
-  const authorizer = createAuthorizer({ modes });
+  const { authorizationWebhook } = config;
+  const webhook = authorizationWebhook === undefined ? undefined : new WebhookAuthorizer(authorizationWebhook, options);
+  const authorizer = createAuthorizer({ modes, webhook });
   const admission = createAdmissionPlugins({
     authorizer,
     enable: config.enableAdmissionPlugins,
@@ -86,6 +94,7 @@ export function createIdentity(
     anonymous: config.anonymous,
     ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
     ...(issuers.length === 0 ? {} : { serviceAccounts: tokens }),
+    others: otherTokens(options, store, tokens.audiences),
   });
   return {
     authenticator,
@@ -101,6 +110,19 @@ export function createIdentity(
               publicKeys: [...(signing === undefined ? [] : [createPublicKey(signing)]), ...publicKeys],
             }),
   };
+}
+
+function otherTokens(
+  { config, clock, logger }: SecurityOptions,
+  store: AdmissionStore,
+  audiences: readonly string[],
+): TokenAuthenticator[] {
+  const { bootstrap, oidc, webhook } = config.otherTokens;
+  const others: TokenAuthenticator[] = [];
+  if (bootstrap) others.push(new BootstrapTokenAuthenticator(store, clock));
+  if (oidc !== undefined) others.push(new OidcAuthenticator(oidc, { clock, logger }));
+  if (webhook !== undefined) others.push(new WebhookTokenAuthenticator({ ...webhook, audiences }, { clock, logger }));
+  return others;
 }
 
 /** Whom front proxies' and clients' certificates must be of. Where both are of one CA, TLS has asked for it already. */

@@ -1,7 +1,7 @@
 /** CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may say what of a signing request. */
 import { equalJson, type CertificateSigningRequest } from '@naru/api';
 import type { UserInfo } from '../authentication/authenticator.ts';
-import type { Authorizer } from '../authorization/authorizer.ts';
+import { decide, type Authorizer } from '../authorization/authorizer.ts';
 import type { AdmissionPlugin } from './admission.ts';
 import { isResource, refuse } from './refusal.ts';
 
@@ -12,23 +12,24 @@ const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
 /** organizationName in DER: the object identifier 2.5.4.10. */
 const ORGANIZATION = Buffer.from('060355040a', 'hex');
 
-function maySign(authorizer: Authorizer, user: UserInfo, verb: string, signerName: string): boolean {
+async function maySign(authorizer: Authorizer, user: UserInfo, verb: string, signerName: string): Promise<boolean> {
   const [domain = ''] = signerName.split('/');
-  return [signerName, `${domain}/*`].some(
-    (name) =>
-      authorizer.authorize({
-        user,
-        verb,
-        isResourceRequest: true,
-        path: '',
-        group: GROUP,
-        version: '*',
-        resource: 'signers',
-        subresource: '',
-        namespace: '',
-        name,
-      }).decision === 'allow',
-  );
+  for (const name of [signerName, `${domain}/*`]) {
+    const { decision } = await decide(authorizer, {
+      user,
+      verb,
+      isResourceRequest: true,
+      path: '',
+      group: GROUP,
+      version: '*',
+      resource: 'signers',
+      subresource: '',
+      namespace: '',
+      name,
+    });
+    if (decision === 'allow') return true;
+  }
+  return false;
 }
 
 /** Who approves must be allowed to for the signer. */
@@ -37,9 +38,9 @@ export function certificateApproval(authorizer: Authorizer | undefined): Admissi
     name: 'CertificateApproval',
     handles: (operation, resource, subresource) =>
       operation === 'UPDATE' && subresource === 'approval' && isResource(resource, GROUP, RESOURCE),
-    validate(attributes) {
+    async validate(attributes) {
       const signer = (attributes.object as CertificateSigningRequest | undefined)?.spec.signerName ?? '';
-      if (authorizer !== undefined && !maySign(authorizer, attributes.user, 'approve', signer))
+      if (authorizer !== undefined && !(await maySign(authorizer, attributes.user, 'approve', signer)))
         throw refuse(attributes, `user not permitted to approve requests with signerName ${JSON.stringify(signer)}`);
     },
   };
@@ -51,7 +52,7 @@ export function certificateSigning(authorizer: Authorizer | undefined): Admissio
     name: 'CertificateSigning',
     handles: (operation, resource, subresource) =>
       operation === 'UPDATE' && subresource === 'status' && isResource(resource, GROUP, RESOURCE),
-    validate(attributes) {
+    async validate(attributes) {
       const request = attributes.object as CertificateSigningRequest | undefined;
       const old = attributes.oldObject as CertificateSigningRequest | undefined;
       const failed = ({ status }: CertificateSigningRequest): unknown =>
@@ -59,7 +60,7 @@ export function certificateSigning(authorizer: Authorizer | undefined): Admissio
       if (request === undefined || old === undefined || authorizer === undefined) return;
       if (request.status?.certificate === old.status?.certificate && equalJson(failed(request), failed(old))) return;
       const { signerName } = old.spec;
-      if (!maySign(authorizer, attributes.user, 'sign', signerName))
+      if (!(await maySign(authorizer, attributes.user, 'sign', signerName)))
         throw refuse(attributes, `user not permitted to sign requests with signerName ${JSON.stringify(signerName)}`);
     },
   };

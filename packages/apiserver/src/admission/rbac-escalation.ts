@@ -1,4 +1,5 @@
 import { newNotFound, type PolicyRule, type UnstructuredObject } from '@naru/api';
+import { decide } from '../authorization/authorizer.ts';
 import type { ObservingAuthorizer } from '../authorization/cluster-authorizer.ts';
 import { formatRule, uncoveredRules } from '../authorization/rbac-rules.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from './admission.ts';
@@ -26,52 +27,56 @@ export function rbacEscalation(authorizer: ObservingAuthorizer): AdmissionPlugin
     name: 'RBACEscalation',
     handles: (operation, resource, subresource) =>
       (operation === 'CREATE' || operation === 'UPDATE') && subresource === '' && resource.group === group,
-    validate(attributes) {
+    async validate(attributes) {
       const { object, resource, user } = attributes;
       if (object === undefined || user.groups.includes('system:masters')) return;
-      if (roleResources.includes(resource.resource)) checkRole(attributes, object, authorizer);
-      else if (bindingResources.includes(resource.resource)) checkBinding(attributes, object, authorizer);
+      if (roleResources.includes(resource.resource)) await checkRole(attributes, object, authorizer);
+      else if (bindingResources.includes(resource.resource)) await checkBinding(attributes, object, authorizer);
     },
   };
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-function checkRole(attributes: AdmissionAttributes, object: UnstructuredObject, authorizer: ObservingAuthorizer): void {
+async function checkRole(
+  attributes: AdmissionAttributes,
+  object: UnstructuredObject,
+  authorizer: ObservingAuthorizer,
+): Promise<void> {
   const { oldObject, namespace } = attributes;
   const isSame =
     same(object['rules'], oldObject?.['rules']) && same(object['aggregationRule'], oldObject?.['aggregationRule']);
   if (oldObject !== undefined && isSame) return;
-  if (mayDo(attributes, authorizer, 'escalate', attributes.resource.resource, object.metadata.name ?? '')) return;
+  if (await mayDo(attributes, authorizer, 'escalate', attributes.resource.resource, object.metadata.name ?? '')) return;
   if (object['aggregationRule'] !== undefined && !covers(attributes, authorizer, everything, ''))
     throw refuse(attributes, 'must have cluster-admin privileges to use an aggregationRule');
   refuseUncovered(attributes, authorizer, (object['rules'] ?? []) as PolicyRule[], namespace);
 }
 
-function checkBinding(
+async function checkBinding(
   attributes: AdmissionAttributes,
   object: UnstructuredObject,
   authorizer: ObservingAuthorizer,
-): void {
+): Promise<void> {
   const { oldObject, namespace } = attributes;
   const roleRef = object['roleRef'] as RoleRef;
   const isSame = same(roleRef, oldObject?.['roleRef']) && same(object['subjects'], oldObject?.['subjects']);
   if (oldObject !== undefined && isSame) return;
   const resource = roleRef.kind === 'ClusterRole' ? 'clusterroles' : 'roles';
-  if (mayDo(attributes, authorizer, 'bind', resource, roleRef.name)) return;
+  if (await mayDo(attributes, authorizer, 'bind', resource, roleRef.name)) return;
   const rules = authorizer.rbac.rulesOfRole(roleRef, namespace);
   if (rules === undefined) throw newNotFound({ group, resource }, roleRef.name);
   refuseUncovered(attributes, authorizer, rules as readonly PolicyRule[], namespace);
 }
 
-function mayDo(
+async function mayDo(
   { user, namespace }: AdmissionAttributes,
   authorizer: ObservingAuthorizer,
   verb: string,
   resource: string,
   name: string,
-): boolean {
-  const { decision } = authorizer.authorize({
+): Promise<boolean> {
+  const { decision } = await decide(authorizer, {
     user,
     verb,
     isResourceRequest: true,

@@ -21,6 +21,13 @@ export interface AuthenticationOptions {
   readonly tokens?: ReadonlyMap<string, UserInfo>;
   /** Keys and issuer of ServiceAccount tokens; without it none is accepted. */
   readonly serviceAccounts?: ServiceAccountTokens;
+  /** Asked in this order after those. */
+  readonly others?: readonly TokenAuthenticator[];
+}
+
+/** Knows tokens of one kind: the user of a good one, or undefined. */
+export interface TokenAuthenticator {
+  authenticateToken(token: string, audiences: readonly string[]): Promise<UserInfo | undefined> | UserInfo | undefined;
 }
 
 /** Authenticates requests and bare tokens (TokenReview) by every configured method. */
@@ -46,6 +53,7 @@ class UnionAuthenticator implements ClusterAuthenticator {
   readonly #x509: X509Authenticator | undefined;
   readonly #tokenFile: TokenFileAuthenticator | undefined;
   readonly #serviceAccounts: ServiceAccountTokens | undefined;
+  readonly #others: readonly TokenAuthenticator[];
 
   constructor(options: AuthenticationOptions) {
     const { clientCertificates, clientAuthority, requestHeader, tokens, serviceAccounts } = options;
@@ -54,6 +62,7 @@ class UnionAuthenticator implements ClusterAuthenticator {
     this.#x509 = clientCertificates ? new X509Authenticator(clientAuthority) : undefined;
     this.#tokenFile = tokens === undefined ? undefined : new TokenFileAuthenticator(tokens);
     this.#serviceAccounts = serviceAccounts;
+    this.#others = options.others ?? [];
   }
 
   async authenticate(request: IncomingMessage): Promise<UserInfo> {
@@ -74,8 +83,12 @@ class UnionAuthenticator implements ClusterAuthenticator {
   }
 
   async authenticateToken(token: string, audiences: readonly string[]): Promise<UserInfo | undefined> {
-    const user =
+    let user =
       this.#tokenFile?.authenticateToken(token) ?? (await this.#serviceAccounts?.authenticate(token, audiences));
+    for (const other of this.#others) {
+      if (user !== undefined) break;
+      user = await other.authenticateToken(token, audiences);
+    }
     return user === undefined ? undefined : authenticated(user);
   }
 }

@@ -50,6 +50,9 @@ interface KubernetesClaims {
 /** Issuer of the tokens that Secrets hold. */
 const LEGACY_ISSUER = 'kubernetes/serviceaccount';
 
+/** Tokens that are remembered as signed. */
+const VERIFIED_MAX = 4096;
+
 /** How long the token of an object outlives the moment that its deletion was due. */
 const DELETION_LEEWAY_MS = 60_000;
 
@@ -59,6 +62,8 @@ export class ServiceAccountTokens {
   readonly audiences: readonly string[];
   readonly #options: ServiceAccountTokenOptions;
   readonly #publicKeys: readonly KeyObject[];
+  /** Tokens whose signature is good: that does not change, unlike what they are bound to. */
+  readonly #verified = new Set<string>();
 
   constructor(options: ServiceAccountTokenOptions) {
     this.#options = options;
@@ -108,7 +113,7 @@ export class ServiceAccountTokens {
     if (claims === undefined) return undefined;
     const isLegacy = claims['iss'] === LEGACY_ISSUER;
     if (!isLegacy && !this.issuers.includes(String(claims['iss']))) return undefined;
-    if (!verifyJwt(token, this.#publicKeys)) return undefined;
+    if (!this.#isSigned(token)) return undefined;
     if (isLegacy) return await this.#authenticateLegacy(token, claims, audiences);
     if (!this.#isTimely(claims)) return undefined;
     const wanted = audiences.length === 0 ? this.audiences : audiences;
@@ -117,6 +122,14 @@ export class ServiceAccountTokens {
     const kubernetes = claims['kubernetes.io'] as KubernetesClaims | undefined;
     if (kubernetes === undefined || !(await this.#isBacked(kubernetes))) return undefined;
     return userOf(kubernetes, claims['jti']);
+  }
+
+  #isSigned(token: string): boolean {
+    if (this.#verified.has(token)) return true;
+    if (!verifyJwt(token, this.#publicKeys)) return false;
+    if (this.#verified.size >= VERIFIED_MAX) this.#verified.clear();
+    this.#verified.add(token);
+    return true;
   }
 
   /** A token of a Secret: good for as long as the Secret holds it. */

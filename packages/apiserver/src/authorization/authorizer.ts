@@ -17,7 +17,19 @@ export interface AuthorizationAttributes {
 
 export type Decision = 'allow' | 'deny' | 'no-opinion';
 
-/** Decides from memory, synchronously, so that authorization never waits. */
+export interface Verdict {
+  readonly decision: Decision;
+  readonly reason: string;
+}
+
 export interface Authorizer {
-  authorize(attributes: AuthorizationAttributes): { readonly decision: Decision; readonly reason: string };
+  /** Decides from memory, synchronously, so that authorization does not wait. */
+  authorize(attributes: AuthorizationAttributes): Verdict;
+  /** The same, and asks those who are elsewhere where there are any; absent: there are none. */
+  decide?(attributes: AuthorizationAttributes): Verdict | Promise<Verdict>;
+}
+
+/** The verdict of all, at once where nobody has to be asked. */
+export function decide(authorizer: Authorizer, attributes: AuthorizationAttributes): Verdict | Promise<Verdict> {
+  return authorizer.decide === undefined ? authorizer.authorize(attributes) : authorizer.decide(attributes);
 }

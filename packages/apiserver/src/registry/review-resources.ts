@@ -14,7 +14,7 @@ import {
 } from '@naru/api';
 import type { UserInfo } from '../authentication/authenticator.ts';
 import type { ClusterAuthenticator } from '../authentication/cluster-authenticator.ts';
-import type { AuthorizationAttributes } from '../authorization/authorizer.ts';
+import { decide, type AuthorizationAttributes } from '../authorization/authorizer.ts';
 import type { ObservingAuthorizer } from '../authorization/cluster-authorizer.ts';
 import type { VirtualRequest, VirtualResource } from './virtual-resource.ts';
 
@@ -92,7 +92,7 @@ function subjectAccessReview(
   resource: Resource,
   { isLocal }: { readonly isLocal: boolean },
 ): VirtualResource {
-  return virtual(resource, (object, request) => {
+  return virtual(resource, async (object, request) => {
     const spec = specOf(object);
     const errors = validateAttributes(spec);
     if ((spec.user ?? '') === '' && (spec.groups ?? []).length === 0)
@@ -106,15 +106,15 @@ function subjectAccessReview(
       ...(spec.uid === undefined ? {} : { uid: spec.uid }),
       ...(spec.extra === undefined ? {} : { extra: spec.extra }),
     };
-    return statusOf(authorizer, attributesOf(spec, user));
+    return await statusOf(authorizer, attributesOf(spec, user));
   });
 }
 
 function selfSubjectAccessReview({ authorizer }: ReviewOptions): VirtualResource {
-  return virtual(selfSubjectAccessReviews, (object, { user }) => {
+  return virtual(selfSubjectAccessReviews, async (object, { user }) => {
     const spec = specOf(object);
     refuseInvalid(selfSubjectAccessReviews, validateAttributes(spec));
-    return statusOf(authorizer, attributesOf(spec, user));
+    return await statusOf(authorizer, attributesOf(spec, user));
   });
 }
 
@@ -197,8 +197,11 @@ function attributesOf(
   };
 }
 
-function statusOf(authorizer: ObservingAuthorizer, attributes: AuthorizationAttributes): Record<string, unknown> {
-  const { decision, reason } = authorizer.authorize(attributes);
+async function statusOf(
+  authorizer: ObservingAuthorizer,
+  attributes: AuthorizationAttributes,
+): Promise<Record<string, unknown>> {
+  const { decision, reason } = await decide(authorizer, attributes);
   return {
     allowed: decision === 'allow',
     ...(decision === 'deny' ? { denied: true } : {}),

@@ -30,7 +30,7 @@ export interface ApiRequest {
   readonly mediaType: MediaType;
   readonly nowMs: number;
   /** Whether the user may do something else to the same resource. @throws StatusError Forbidden. */
-  authorize(verb: string): void;
+  authorize(verb: string): Promise<void>;
   /** The request's entry in the audit log. */
   readonly audit?: Pick<AuditEntry, 'annotate'> | undefined;
   /** Becomes Warning headers. */

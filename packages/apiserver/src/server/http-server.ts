@@ -5,7 +5,7 @@ import { newBadRequest, newStatusError, newUnauthorized } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
 import type { AuditEntry, Auditor } from '../audit/auditor.ts';
 import type { Authenticator, UserInfo } from '../authentication/authenticator.ts';
-import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts';
+import { decide, type AuthorizationAttributes, type Authorizer, type Verdict } from '../authorization/authorizer.ts';
 import { newForbiddenRequest } from '../authorization/forbidden.ts';
 import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { writeApiResponse, writeError } from './api-responder.ts';
@@ -108,8 +108,8 @@ function isStreamByGet(info: RequestInfo): boolean {
 }
 
 /** WebSockets begin with GET, but to read pods is not to run programs in them: as upstream since 1.35. */
-function authorizeStream(authorizer: Authorizer, attributes: AuthorizationAttributes): void {
-  const { decision, reason } = authorizer.authorize(attributes);
+async function authorizeStream(authorizer: Authorizer, attributes: AuthorizationAttributes): Promise<void> {
+  const { decision, reason } = await decide(authorizer, attributes);
   if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
 }
 
@@ -239,20 +239,26 @@ class RequestFilters {
       throw newUnauthorized();
     }
     if (isApiPath(info.path)) await this.#options.whenReady();
-    const impersonated = impersonatedUser(raw.headers, caller, authorizer);
+    const impersonation = impersonatedUser(raw.headers, caller, authorizer);
+    const impersonated = impersonation === undefined ? undefined : await impersonation;
     const user = impersonated ?? caller;
     const audit = auditor?.begin({ ...audited, user: caller, impersonated });
     const attributes: AuthorizationAttributes = { user, ...info };
-    this.#authorize(attributes, audit);
-    if (isStreamByGet(info)) authorizeStream(authorizer, { user, ...info, verb: 'create' });
+    const verdict = decide(authorizer, attributes);
+    this.#enforce(verdict instanceof Promise ? await verdict : verdict, attributes, audit);
+    if (isStreamByGet(info)) await authorizeStream(authorizer, { user, ...info, verb: 'create' });
     const release = await limiter.take({ info, user, query, response: reply.raw, longRunning });
     if (reply.raw.closed) release();
     else reply.raw.once('close', release);
     this.#passed.set(raw, { info, query, user, release, audit });
   }
 
-  #authorize(attributes: AuthorizationAttributes, audit?: AuditEntry): void {
-    const { decision, reason } = this.#options.authorizer.authorize(attributes);
+  /** Authorizes what a request turns out to be. */
+  async #authorize(attributes: AuthorizationAttributes): Promise<void> {
+    this.#enforce(await decide(this.#options.authorizer, attributes), attributes);
+  }
+
+  #enforce({ decision, reason }: Verdict, attributes: AuthorizationAttributes, audit?: AuditEntry): void {
     audit?.annotate('authorization.k8s.io/decision', decision === 'allow' ? 'allow' : 'forbid');
     audit?.annotate('authorization.k8s.io/reason', reason);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
@@ -280,7 +286,7 @@ class RequestFilters {
           : this.#negotiator.chooseAny(raw.headers.accept);
         encoding = mediaType.encoding;
         const body = request.body instanceof Buffer ? request.body : undefined;
-        const authorize = (verb: string): void => this.#authorize({ user, ...info, verb });
+        const authorize = async (verb: string): Promise<void> => await this.#authorize({ user, ...info, verb });
         const nowMs = clock.now();
         const api = { info, query, user, raw, response, body, mediaType, nowMs, authorize, audit, warnings: [] };
         writeApiResponse(api, await handleApi(api));

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { newBadRequest } from '@naru/api';
 import { unescapeExtraKey } from '../authentication/extra-key.ts';
 import type { UserInfo } from '../authentication/authenticator.ts';
-import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts';
+import { decide, type AuthorizationAttributes, type Authorizer } from '../authorization/authorizer.ts';
 import { newForbiddenRequest } from '../authorization/forbidden.ts';
 
 const extraPrefix = 'impersonate-extra-';
@@ -17,7 +17,7 @@ export function impersonatedUser(
   headers: IncomingHttpHeaders,
   user: UserInfo,
   authorizer: Authorizer,
-): UserInfo | undefined {
+): Promise<UserInfo> | undefined {
   const name = single(headers['impersonate-user']);
   // node joins what is sent several times; a group's name has no comma.
   const groups = single(headers['impersonate-group'])
@@ -31,7 +31,27 @@ export function impersonatedUser(
       throw newBadRequest(`requested ${JSON.stringify([...groups, uid])} without impersonating a user`);
     return undefined;
   }
-  const require = (resource: string, wanted: string, group = '', namespace = '', subresource = ''): void => {
+  return impersonate({ name, groups, uid, extra }, user, authorizer);
+}
+
+async function impersonate(
+  wanted: {
+    readonly name: string;
+    readonly groups: readonly string[];
+    readonly uid: string;
+    readonly extra: Readonly<Record<string, string[]>>;
+  },
+  user: UserInfo,
+  authorizer: Authorizer,
+): Promise<UserInfo> {
+  const { name, groups, uid, extra } = wanted;
+  const require = async (
+    resource: string,
+    value: string,
+    group = '',
+    namespace = '',
+    subresource = '',
+  ): Promise<void> => {
     const attributes: AuthorizationAttributes = {
       user,
       verb: 'impersonate',
@@ -42,19 +62,19 @@ export function impersonatedUser(
       resource,
       subresource,
       namespace,
-      name: wanted,
+      name: value,
     };
-    const { decision, reason } = authorizer.authorize(attributes);
+    const { decision, reason } = await decide(authorizer, attributes);
     if (decision !== 'allow') throw newForbiddenRequest(attributes, reason);
   };
   const account = name.startsWith(serviceAccountPrefix) ? name.slice(serviceAccountPrefix.length).split(':') : [];
   const [namespace = '', accountName = ''] = account;
-  if (account.length === 2) require('serviceaccounts', accountName, '', namespace);
-  else require('users', name);
-  for (const each of groups) require('groups', each);
-  if (uid !== '') require('uids', uid, 'authentication.k8s.io');
+  if (account.length === 2) await require('serviceaccounts', accountName, '', namespace);
+  else await require('users', name);
+  for (const each of groups) await require('groups', each);
+  if (uid !== '') await require('uids', uid, 'authentication.k8s.io');
   for (const [key, values] of Object.entries(extra))
-    for (const value of values) require('userextras', value, 'authentication.k8s.io', '', key);
+    for (const value of values) await require('userextras', value, 'authentication.k8s.io', '', key);
   const all = new Set(groups);
   if (account.length === 2 && groups.length === 0) {
     all.add('system:serviceaccounts');

@@ -283,7 +283,7 @@ export class ResourceHandler {
       } catch (error) {
         if (!isNotFound(error) || tries === APPLY_TRIES_MAX) throw error;
       }
-      request.authorize('create');
+      await request.authorize('create');
       try {
         const object = make(undefined);
         const { uid = '' } = object.metadata;
