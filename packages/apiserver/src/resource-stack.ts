@@ -6,10 +6,9 @@ import type { AdmissionPlugin } from './admission/admission.ts';
 import { StoreFeed } from './cache/store-feed.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import { AdmissionCaches } from './registry/admission-caches.ts';
-import { GenericRegistry } from './registry/generic-registry.ts';
+import { GenericRegistry, type GenericRegistryOptions } from './registry/generic-registry.ts';
 import type { ObjectObserver } from './registry/object-observer.ts';
 import type { StorageHooks } from './registry/storage-hooks.ts';
-import type { StorageVersion } from './registry/storage-version.ts';
 import type { ResourceRegistration } from './registry/strategy.ts';
 import { EventLeases } from './storage/event-leases.ts';
 import { resourcePrefix } from './storage/keys.ts';
@@ -86,7 +85,7 @@ export class ResourceStack {
   newRegistry(
     registration: ResourceRegistration,
     cache: WatchCache,
-    own: { readonly lease?: (() => Promise<bigint>) | undefined; readonly storageVersion?: StorageVersion | undefined },
+    own: Pick<GenericRegistryOptions, 'lease' | 'storageVersion' | 'equivalents'>,
   ): GenericRegistry {
     const { hooksOf, admission, random } = this.#options;
     return new GenericRegistry({

@@ -60,16 +60,31 @@ const convertAll: Respond = ({ objects, desiredAPIVersion }) => ({
   convertedObjects: objects.map((each) => convert(each, desiredAPIVersion)),
 });
 let respond = convertAll;
+/** What admission webhooks were asked. */
+interface Admission {
+  readonly object: Gadget;
+  readonly oldObject: Gadget | null;
+  readonly [field: string]: unknown;
+}
+const admitted: Admission[] = [];
 const asked: Request[] = [];
 const hook = createServer({ key: await readFile(keyFile), cert }, (request, response) => {
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
   request.on('end', () => {
     const { request: review } = JSON.parse(Buffer.concat(chunks).toString()) as { request: Request };
+    response.setHeader('content-type', 'application/json');
+    if (request.url?.startsWith('/admit') === true) {
+      admitted.push(review as unknown as Admission);
+      const value = [{ op: 'replace', path: '/spec/hostPort', value: 'admitted:1' }];
+      const patch = { patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(value)).toString('base64') };
+      const allowed = { uid: review.uid, allowed: true, ...(request.url.startsWith('/admit/change') ? patch : {}) };
+      response.end(JSON.stringify({ kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', response: allowed }));
+      return;
+    }
     asked.push(review);
     const answer = respond(review) as object;
     const body = { kind: 'ConversionReview', apiVersion: 'apiextensions.k8s.io/v1' };
-    response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ ...body, response: { uid: review.uid, ...answer } }));
   });
 }).listen(0, 'localhost');
@@ -283,6 +298,46 @@ await t.test('watches are, too', async (t) => {
     'DELETED w2 example.com/v2 "6"',
     'DELETED w1 example.com/v2 "5"',
   ]);
+});
+
+await t.test('admission that is about one version sees requests to the others in it', async (t) => {
+  const registration = '/apis/admissionregistration.k8s.io/v1';
+  const webhook = (at: string, changes: object = {}): object => ({
+    name: 'a.example.com',
+    clientConfig: { url: new URL(at, url).href, caBundle: cert.toString('base64') },
+    rules: [{ apiGroups: ['example.com'], apiVersions: ['v1'], operations: ['*'], resources: ['gadgets'] }],
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+    ...changes,
+  });
+  const configure = async (kind: string, webhooks: object[]): Promise<void> => {
+    const body = { metadata: { name: 'hooks' }, webhooks };
+    await ok(201, 'POST', `${registration}/${kind}webhookconfigurations`, { body });
+    await ok(200, 'GET', '/api/v1/namespaces/default');
+  };
+  await configure('mutating', [webhook('/admit/change')]);
+  await configure('validating', [
+    webhook('/admit/exact', { name: 'b.example.com', matchPolicy: 'Exact' }),
+    webhook('/admit', {
+      name: 'c.example.com',
+      matchConditions: [{ name: 'old-form', expression: "object.spec.hostPort == 'admitted:1'" }],
+    }),
+  ]);
+  const made = await ok(201, 'POST', path('v2'), { body: gadget('v2', 'seen', { host: 'x', port: '7' }) });
+  t.match(made.body, { apiVersion: 'example.com/v2', spec: { host: 'admitted', port: '1' } });
+  t.equal(admitted.length, 2, 'but for the one that wants its version exactly');
+  t.match(admitted[0], {
+    kind: { version: 'v1', kind: 'Gadget' },
+    resource: { version: 'v1' },
+    requestKind: { version: 'v2', kind: 'Gadget' },
+    requestResource: { version: 'v2' },
+    object: { apiVersion: 'example.com/v1', spec: { hostPort: 'x:7' } },
+  });
+  t.match(admitted[1]?.object, { apiVersion: 'example.com/v1', spec: { hostPort: 'admitted:1' } });
+  for (const kind of ['mutating', 'validating'])
+    await ok(200, 'DELETE', `${registration}/${kind}webhookconfigurations/hooks`);
+  await ok(200, 'GET', '/api/v1/namespaces/default');
+  await ok(200, 'DELETE', path('v2', 'seen'));
 });
 
 await t.test('what a webhook answers is checked in upstream words', async (t) => {

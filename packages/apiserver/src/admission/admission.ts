@@ -3,9 +3,20 @@ import type { UserInfo } from '../authentication/authenticator.ts';
 
 export type AdmissionOperation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
 
+/** The versions in which a resource is served, and how its objects come from one to another. */
+export interface EquivalentResources {
+  readonly resources: readonly Resource[];
+  /** The argument is not changed. @throws StatusError. */
+  convert(object: UnstructuredObject, to: Resource): Promise<UnstructuredObject>;
+}
+
 export interface AdmissionAttributes {
   readonly operation: AdmissionOperation;
   readonly resource: Resource;
+  /** As the client names the resource, where the objects are in another version. */
+  readonly requestResource?: Resource;
+  /** Undefined: there is one version. */
+  readonly equivalents?: EquivalentResources | undefined;
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;

@@ -15,6 +15,7 @@ import {
 } from '@naru/api';
 import { backoffMs, type Clock, type Logger } from '@naru/component';
 import { loopbackContext } from '../bootstrap.ts';
+import type { EquivalentResources } from '../admission/admission.ts';
 import type { WebhookClient } from '../admission/webhooks/webhook-client.ts';
 import { WatchCache } from '../cache/watch-cache.ts';
 import { deleteObject } from '../registry/deletion.ts';
@@ -42,6 +43,12 @@ export interface CustomResourcesOptions {
   readonly etcdPrefix: string;
   /** Calls conversion webhooks. */
   readonly webhooks: WebhookClient;
+}
+
+interface ServedVersionOptions {
+  /** The definition is being deleted. */
+  readonly isTerminating: boolean;
+  readonly equivalents: EquivalentResources | undefined;
 }
 
 interface ServedDefinition {
@@ -185,7 +192,9 @@ export class CustomResources {
     const wasTerminating = before?.versions.some((each) => each.terminating === true) ?? false;
     if (isSame && wasTerminating === isTerminating) return;
     const convert = conversionWebhook(definition, { client, store: stack.caches });
-    const versions = customVersionsOf(definition, new VersionConversion({ definition, convert }));
+    const conversion = new VersionConversion({ definition, convert });
+    const versions = customVersionsOf(definition, conversion);
+    const equivalents = conversion.equivalents(versions.filter((each) => each.served).map(({ resource }) => resource));
     const stored = versions.find((each) => each.storage);
     if (stored === undefined) return this.#unserve(name);
     const cache = isSame ? before.cache : this.#newCache(resourcePrefix(stored.resource, etcdPrefix), definition);
@@ -193,8 +202,9 @@ export class CustomResources {
     if (!isSame) await stack.feed.fill(cache, signal);
     const served = versions
       .filter((each) => each.served)
-      .map((each) => this.#servedVersion(each, cache, isTerminating));
-    const storage = stack.newRegistry(stored.registration, cache, { storageVersion: stored.storageVersion });
+      .map((each) => this.#servedVersion(each, cache, { isTerminating, equivalents }));
+    const { storageVersion } = stored;
+    const storage = stack.newRegistry(stored.registration, cache, { storageVersion, equivalents });
     stack.replaceCustom(registriesOf(before), registriesOf({ versions: served }));
     resources.replace(before?.versions ?? [], served);
     this.#served.set(name, { cache, versions: served, storage, source });
@@ -205,11 +215,15 @@ export class CustomResources {
     return new WatchCache({ prefix, selectableFields: selectableFieldsOf(selectablePathsOf(definition)) });
   }
 
-  #servedVersion(version: CustomVersion, cache: WatchCache, terminating: boolean): ServedResource {
+  #servedVersion(
+    version: CustomVersion,
+    cache: WatchCache,
+    { isTerminating: terminating, equivalents }: ServedVersionOptions,
+  ): ServedResource {
     const { resource, registration, storageVersion, readView, converter, scale, selectable, deprecation } = version;
     return {
       resource,
-      registry: this.#options.stack.newRegistry(registration, cache, { storageVersion }),
+      registry: this.#options.stack.newRegistry(registration, cache, { storageVersion, equivalents }),
       view: undefined,
       readView,
       converter,

@@ -14,6 +14,7 @@ import {
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
+import type { EquivalentResources } from '../admission/admission.ts';
 import type { StorageVersion } from '../registry/storage-version.ts';
 import type { ReadView } from '../server/version-view.ts';
 
@@ -70,6 +71,12 @@ export class VersionConversion {
       fromStored: async (object) => await this.#one(this.#defaulted(object), apiVersionOf(served)),
       toStored: async (object) => await this.#one(cloneJson(object), apiVersionOf(stored)),
     };
+  }
+
+  /** The served versions as admission sees them; undefined where there is one. */
+  equivalents(resources: readonly Resource[]): EquivalentResources | undefined {
+    if (resources.length < 2) return undefined;
+    return { resources, convert: async (object, to) => await this.#one(cloneJson(object), apiVersionOf(to)) };
   }
 
   async #one(object: UnstructuredObject, apiVersion: string): Promise<UnstructuredObject> {

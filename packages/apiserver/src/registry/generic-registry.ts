@@ -17,7 +17,12 @@ import {
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
-import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission/admission.ts';
+import type {
+  AdmissionAttributes,
+  AdmissionPlugin,
+  AdmissionStore,
+  EquivalentResources,
+} from '../admission/admission.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import { objectKey } from '../storage/keys.ts';
@@ -61,6 +66,8 @@ export interface GenericRegistryOptions {
   readonly hooks?: StorageHooks | undefined;
   /** For objects that may be stored otherwise than the registry has them. */
   readonly storageVersion?: StorageVersion | undefined;
+  /** Other versions of the resource, which admission may be about. */
+  readonly equivalents?: EquivalentResources | undefined;
   readonly cache: WatchCache;
   readonly store: ObjectStore;
   readonly admission: readonly AdmissionPlugin[];
@@ -379,6 +386,7 @@ export class GenericRegistry {
     return {
       operation,
       resource: this.resource,
+      equivalents: this.#options.equivalents,
       subresource,
       namespace: context.namespace,
       name: (object ?? oldObject)?.metadata.name ?? '',

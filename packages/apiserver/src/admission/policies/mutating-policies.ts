@@ -12,7 +12,8 @@ import { fromCel, toCel } from '../../cel/cel-values.ts';
 import { withoutMessages } from '../../cel/message-literals.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../admission.ts';
 import { refuse } from '../refusal.ts';
-import { acceptObject } from '../webhooks/mutating-webhooks.ts';
+import { acceptObject } from '../webhooks/accept-object.ts';
+import { acceptVersioned } from '../webhooks/versioned-attributes.ts';
 import { isExempt } from '../webhooks/match-resources.ts';
 import { applications, evaluate, type PolicyOptions } from './policy-evaluation.ts';
 import { PolicySource, type PolicySpec } from './policy-source.ts';
@@ -44,12 +45,14 @@ export function mutatingPolicies({ authorizer }: PolicyOptions): AdmissionPlugin
           const { binding } = application;
           try {
             if ('failure' in application) throw application.failure;
+            const { versioned } = application;
             for (const mutation of policy.spec.mutations ?? []) {
               const expression = mutation.applyConfiguration?.expression ?? mutation.jsonPatch?.expression ?? '';
               // Earlier mutations are seen by later ones.
-              const variables = { ...application.variables, object: currentObject(attributes) };
-              mutate(attributes, mutation, fromCel(evaluate(policy.program(expression), variables)));
+              const variables = { ...application.variables, object: currentObject(versioned) };
+              mutate(versioned, mutation, fromCel(evaluate(policy.program(expression), variables)));
             }
+            await acceptVersioned(attributes, versioned);
           } catch (error) {
             if (policy.spec.failurePolicy === 'Ignore') continue;
             const why = error instanceof Error ? error.message : String(error);

@@ -3,7 +3,8 @@ import { toCel } from '../../cel/cel-values.ts';
 import type { Authorizer } from '../../authorization/authorizer.ts';
 import type { AdmissionAttributes, AdmissionStore } from '../admission.ts';
 import { conditionsHold } from '../webhooks/match-conditions.ts';
-import { matchedVersion } from '../webhooks/match-resources.ts';
+import { matchedResource } from '../webhooks/match-resources.ts';
+import { inVersion } from '../webhooks/versioned-attributes.ts';
 import { requestVariables } from '../webhooks/webhook-call.ts';
 import { paramsOf } from './params.ts';
 import type { CompiledBinding, CompiledPolicy, PolicySpec, Program } from './policy-source.ts';
@@ -15,6 +16,8 @@ export interface PolicyOptions {
 /** One application of a policy to a request: a binding and one of its parameters. */
 export interface Application {
   readonly binding: CompiledBinding;
+  /** The request in the version that the policy names. */
+  readonly versioned: AdmissionAttributes;
   /** The variables of the policy's expressions. */
   readonly variables: Readonly<Record<string, unknown>>;
 }
@@ -37,17 +40,18 @@ export async function* applications<Spec extends PolicySpec>(
   attributes: AdmissionAttributes,
   { store, authorizer }: { readonly store: AdmissionStore; readonly authorizer: Authorizer | undefined },
 ): AsyncGenerator<Application | ApplicationFailure, void, undefined> {
-  const version = matchedVersion(policy.criteria, attributes, store);
-  if (version === undefined) return;
+  const matched = matchedResource(policy.criteria, attributes, store);
+  if (matched === undefined) return;
+  const versioned = await inVersion(attributes, matched);
   for (const binding of policy.bindings) {
     const { criteria, spec } = binding;
-    if (criteria !== undefined && matchedVersion(criteria, attributes, store) === undefined) continue;
+    if (criteria !== undefined && matchedResource(criteria, attributes, store) === undefined) continue;
     try {
       const { namespace } = attributes;
       for (const param of await paramsOf(policy.spec.paramKind, spec.paramRef, { store, namespace })) {
-        const base = requestVariables(attributes, { version, authorizer, store });
+        const base = requestVariables(versioned, { authorizer, store });
         const variables = withVariables(policy, { ...base, params: toCel(param) });
-        if (conditionsHold(policy.conditions, () => variables)) yield { binding, variables };
+        if (conditionsHold(policy.conditions, () => variables)) yield { binding, versioned, variables };
       }
     } catch (error) {
       if (!(error instanceof CelError)) throw error;

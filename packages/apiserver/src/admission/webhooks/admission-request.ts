@@ -1,5 +1,5 @@
 /** The request of an AdmissionReview, as webhooks get it and expressions see it. */
-import { apiVersionOf, type UnstructuredObject } from '@naru/api';
+import { apiVersionOf, type Resource, type UnstructuredObject } from '@naru/api';
 import type { AdmissionAttributes } from '../admission.ts';
 
 export interface AdmissionRequest {
@@ -13,26 +13,21 @@ interface SubresourceKind {
   readonly kind: string;
 }
 
-/** `version`: the one in which the resource is asked about. */
-export function admissionRequestOf(
-  attributes: AdmissionAttributes,
-  options: { readonly uid: string; readonly version: string },
-): AdmissionRequest {
+export function admissionRequestOf(attributes: AdmissionAttributes, uid: string): AdmissionRequest {
   const { operation, resource, subresource, namespace, name, user, dryRun, object, oldObject } = attributes;
-  const { uid, version } = options;
+  const { requestResource = resource } = attributes;
   const { group } = resource;
-  const kind = kindOf(attributes);
-  const asked = subresource === '' ? { ...kind, version } : kind;
+  const kind = kindOf(resource, subresource);
   const sub = subresource === '' ? {} : { subResource: subresource };
   const requestSub = subresource === '' ? {} : { requestSubResource: subresource };
   const shownName = name === '' ? (object?.metadata?.name ?? '') : name;
   return {
     uid,
-    kind: asked,
-    resource: { group, version, resource: resource.resource },
+    kind,
+    resource: { group, version: resource.version, resource: resource.resource },
     ...sub,
-    requestKind: kind,
-    requestResource: { group, version: resource.version, resource: resource.resource },
+    requestKind: kindOf(requestResource, subresource),
+    requestResource: { group, version: requestResource.version, resource: requestResource.resource },
     ...requestSub,
     ...(shownName === '' ? {} : { name: shownName }),
     ...(namespace === '' ? {} : { namespace }),
@@ -43,14 +38,14 @@ export function admissionRequestOf(
       groups: user.groups,
       ...(user.extra === undefined ? {} : { extra: user.extra }),
     },
-    object: inVersion(object, asked),
-    oldObject: inVersion(oldObject, asked),
+    object: ofKind(object, kind),
+    oldObject: ofKind(oldObject, kind),
     dryRun,
     options: optionsOf(attributes),
   };
 }
 
-function kindOf({ resource, subresource }: AdmissionAttributes): SubresourceKind {
+function kindOf(resource: Resource, subresource: string): SubresourceKind {
   const definition = resource.subresources.find((each) => each.name === subresource);
   return {
     group: definition?.group ?? resource.group,
@@ -59,7 +54,7 @@ function kindOf({ resource, subresource }: AdmissionAttributes): SubresourceKind
   };
 }
 
-function inVersion(object: UnstructuredObject | undefined, kind: SubresourceKind): UnstructuredObject | null {
+function ofKind(object: UnstructuredObject | undefined, kind: SubresourceKind): UnstructuredObject | null {
   if (object === undefined) return null;
   return { ...object, apiVersion: apiVersionOf(kind), kind: kind.kind };
 }

@@ -33,27 +33,30 @@ export function isExempt({ group, resource }: Resource): boolean {
   return group === 'admissionregistration.k8s.io' && exempt.has(resource);
 }
 
-/** The version in which the criteria name the resource; undefined: they are not about this request. */
-export function matchedVersion(
+/** The resource in the version in which the criteria name it; undefined: they are not about this request. */
+export function matchedResource(
   criteria: MatchCriteria,
   attributes: AdmissionAttributes,
   store: AdmissionStore,
-): string | undefined {
-  const version = versionByRules(criteria, attributes);
-  if (version === undefined) return undefined;
+): Resource | undefined {
+  const resource = resourceByRules(criteria, attributes);
+  if (resource === undefined) return undefined;
   if (!matchesNamespace(criteria.namespaceSelector, attributes, store)) return undefined;
-  return matchesObject(criteria.objectSelector, attributes) ? version : undefined;
+  return matchesObject(criteria.objectSelector, attributes) ? resource : undefined;
 }
 
-function versionByRules({ rules, excludeRules = [], matchPolicy }: MatchCriteria, attributes: AdmissionAttributes) {
-  const { version } = attributes.resource;
+function resourceByRules(
+  { rules, excludeRules = [], matchPolicy }: MatchCriteria,
+  attributes: AdmissionAttributes,
+): Resource | undefined {
+  const { resource, equivalents } = attributes;
+  const { version } = resource;
   if (excludeRules.some((rule) => matchesRule(rule, attributes, version))) return undefined;
-  if (rules.some((rule) => matchesRule(rule, attributes, version))) return version;
-  // Versions of a custom resource are all the same but for their name.
-  if (matchPolicy === 'Exact' || attributes.resource.schema === undefined) return undefined;
-  for (const rule of rules)
-    for (const other of rule.apiVersions ?? []) if (matchesRule(rule, attributes, other)) return other;
-  return undefined;
+  if (rules.some((rule) => matchesRule(rule, attributes, version))) return resource;
+  if (matchPolicy === 'Exact') return undefined;
+  return equivalents?.resources.find(
+    (other) => other.version !== version && rules.some((rule) => matchesRule(rule, attributes, other.version)),
+  );
 }
 
 function matchesRule(rule: Rule, attributes: AdmissionAttributes, version: string): boolean {

@@ -1,16 +1,9 @@
-import {
-  applyJsonPatch,
-  equalJson,
-  mutatingWebhookConfigurations,
-  newInternalError,
-  type JsonObject,
-  type UnstructuredObject,
-} from '@naru/api';
+import { applyJsonPatch, equalJson, mutatingWebhookConfigurations, newInternalError, type JsonObject } from '@naru/api';
 import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission.ts';
-import { strategyFor } from '../../registry/strategies/strategies.ts';
-import { checkObject } from '../../server/object-decoder.ts';
+import { acceptObject } from './accept-object.ts';
 import { isExempt } from './match-resources.ts';
-import { callWebhook, webhookVersion, type CompiledWebhook, type WebhookCallOptions } from './webhook-call.ts';
+import { acceptVersioned } from './versioned-attributes.ts';
+import { callWebhook, webhookAttributes, type CompiledWebhook, type WebhookCallOptions } from './webhook-call.ts';
 import { WebhookSource } from './webhook-source.ts';
 
 export interface MutatingWebhookOptions extends WebhookCallOptions {
@@ -52,10 +45,11 @@ export function mutatingWebhooks(options: MutatingWebhookOptions): AdmissionPlug
     store: AdmissionStore,
     seen: Map<CompiledWebhook, string>,
   ): Promise<boolean> {
-    const version = webhookVersion(webhook, attributes, { ...options, store });
-    if (version === undefined) return false;
-    const response = await callWebhook(webhook, attributes, { ...options, store, version });
-    const changed = patchObject(webhook.webhook.name, attributes, response);
+    const versioned = await webhookAttributes(webhook, attributes, { ...options, store });
+    if (versioned === undefined) return false;
+    const response = await callWebhook(webhook, versioned, { ...options, store });
+    const changed = patchObject(webhook.webhook.name, versioned, response);
+    if (changed) await acceptVersioned(attributes, versioned);
     seen.set(webhook, JSON.stringify(attributes.object));
     return changed;
   }
@@ -81,26 +75,4 @@ function patchObject(
   if (equalJson(patched, object)) return false;
   acceptObject(attributes, patched);
   return true;
-}
-
-/** Makes the request's object what a mutation made of it: decoded and with defaults, as if it had come in so. @throws StatusError. */
-export function acceptObject({ object, resource, subresource }: AdmissionAttributes, value: JsonObject): void {
-  if (object === undefined) return;
-  const isMain = subresource === '' || subresource === 'status';
-  if (isMain) {
-    try {
-      checkObject(value, resource, { fieldValidation: 'Ignore', warn: () => undefined });
-    } catch (error) {
-      throw newInternalError((error as Error).message, { cause: error });
-    }
-    if (resource.schema === undefined) strategyFor(resource).applyDefaults?.(value as unknown as UnstructuredObject);
-  }
-  replaceObject(object, value as unknown as UnstructuredObject);
-}
-
-/** Makes one object the same as another, in place; its type stays. */
-function replaceObject(object: UnstructuredObject, other: UnstructuredObject): void {
-  const { kind, apiVersion } = object;
-  for (const field of Object.keys(object)) if (!(field in other)) delete object[field];
-  Object.assign(object, other, { kind, apiVersion });
 }

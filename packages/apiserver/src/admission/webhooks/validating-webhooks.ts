@@ -1,7 +1,7 @@
 import { validatingWebhookConfigurations } from '@naru/api';
-import type { AdmissionPlugin } from '../admission.ts';
+import type { AdmissionAttributes, AdmissionPlugin } from '../admission.ts';
 import { isExempt } from './match-resources.ts';
-import { callWebhook, webhookVersion, type WebhookCallOptions } from './webhook-call.ts';
+import { callWebhook, webhookAttributes, type CompiledWebhook, type WebhookCallOptions } from './webhook-call.ts';
 import { WebhookSource } from './webhook-source.ts';
 
 /** Asks the webhooks of ValidatingWebhookConfigurations, all at once; each can refuse. */
@@ -11,13 +11,16 @@ export function validatingWebhooks(options: WebhookCallOptions): AdmissionPlugin
     name: 'ValidatingAdmissionWebhook',
     handles: (_operation, resource) => !isExempt(resource),
     async validate(attributes, store) {
-      const asked = source.list(store).flatMap((webhook) => {
-        const version = webhookVersion(webhook, attributes, { ...options, store });
-        return version === undefined ? [] : [{ webhook, version }];
-      });
-      if (asked.length === 0) return;
+      const webhooks = source.list(store);
+      if (webhooks.length === 0) return;
+      // Whether each is to be asked, before any is.
+      const asked: { webhook: CompiledWebhook; versioned: AdmissionAttributes }[] = [];
+      for (const webhook of webhooks) {
+        const versioned = await webhookAttributes(webhook, attributes, { ...options, store });
+        if (versioned !== undefined) asked.push({ webhook, versioned });
+      }
       const results = await Promise.allSettled(
-        asked.map(async ({ webhook, version }) => callWebhook(webhook, attributes, { ...options, store, version })),
+        asked.map(async ({ webhook, versioned }) => callWebhook(webhook, versioned, { ...options, store })),
       );
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     },

@@ -16,7 +16,8 @@ import type { Authorizer } from '../../authorization/authorizer.ts';
 import type { AdmissionAttributes, AdmissionStore } from '../admission.ts';
 import { admissionRequestOf } from './admission-request.ts';
 import { compileConditions, conditionsHold, type CompiledCondition, type MatchCondition } from './match-conditions.ts';
-import { matchedVersion, type Rule } from './match-resources.ts';
+import { matchedResource, type Rule } from './match-resources.ts';
+import { inVersion } from './versioned-attributes.ts';
 import type { WebhookClient, WebhookClientConfig } from './webhook-client.ts';
 
 export interface Webhook {
@@ -67,9 +68,9 @@ const WARNING_CHARACTERS_MAX = 256;
 /** What expressions of webhooks and policies can see of a request. */
 export function requestVariables(
   attributes: AdmissionAttributes,
-  { version, authorizer, store }: { version: string; authorizer: Authorizer | undefined; store: AdmissionStore },
+  { authorizer, store }: { readonly authorizer: Authorizer | undefined; readonly store: AdmissionStore },
 ): Record<string, unknown> {
-  const request = admissionRequestOf(attributes, { uid: '', version });
+  const request = admissionRequestOf(attributes, '');
   const { object, oldObject, options: _options, ...rest } = request;
   const { namespace, user } = attributes;
   const namespaceObject = namespace === '' ? undefined : store.get(namespaces, '', namespace);
@@ -83,17 +84,18 @@ export function requestVariables(
   };
 }
 
-/** The version in which the webhook is to be asked; undefined: it is not to be asked. @throws StatusError. */
-export function webhookVersion(
+/** The request as the webhook is to be asked about it; undefined: it is not to be asked. @throws StatusError. */
+export async function webhookAttributes(
   { webhook, conditions }: CompiledWebhook,
   attributes: AdmissionAttributes,
   { store, authorizer }: { readonly store: AdmissionStore; readonly authorizer: Authorizer | undefined },
-): string | undefined {
-  const version = matchedVersion({ ...webhook, rules: webhook.rules ?? [] }, attributes, store);
-  if (version === undefined) return undefined;
+): Promise<AdmissionAttributes | undefined> {
+  const matched = matchedResource({ ...webhook, rules: webhook.rules ?? [] }, attributes, store);
+  if (matched === undefined) return undefined;
+  const versioned = await inVersion(attributes, matched);
   try {
-    const variables = (): Record<string, unknown> => requestVariables(attributes, { version, authorizer, store });
-    return conditionsHold(conditions, variables) ? version : undefined;
+    const variables = (): Record<string, unknown> => requestVariables(versioned, { authorizer, store });
+    return conditionsHold(conditions, variables) ? versioned : undefined;
   } catch (error) {
     if (!(error instanceof CelError)) throw error;
     if (webhook.failurePolicy === 'Ignore') return undefined;
@@ -105,16 +107,16 @@ export function webhookVersion(
 export async function callWebhook(
   { webhook }: CompiledWebhook,
   attributes: AdmissionAttributes,
-  options: WebhookCallOptions & { readonly store: AdmissionStore; readonly version: string },
+  options: WebhookCallOptions & { readonly store: AdmissionStore },
 ): Promise<AdmissionResponse | undefined> {
-  const { client, store, version } = options;
+  const { client, store } = options;
   const { name, sideEffects, failurePolicy } = webhook;
   if (attributes.dryRun && sideEffects !== 'None' && sideEffects !== 'NoneOnDryRun')
     throw newBadRequest(`admission webhook ${JSON.stringify(name)} does not support dry run`);
   const uid = randomUUID();
   const reviewVersion = webhook.admissionReviewVersions.find((each) => each === 'v1' || each === 'v1beta1') ?? 'v1';
   const apiVersion = `admission.k8s.io/${reviewVersion}`;
-  const review = { kind: 'AdmissionReview', apiVersion, request: admissionRequestOf(attributes, { uid, version }) };
+  const review = { kind: 'AdmissionReview', apiVersion, request: admissionRequestOf(attributes, uid) };
   let response: AdmissionResponse;
   try {
     const timeoutMs = (webhook.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000;
