@@ -9,6 +9,7 @@ import type { ApiRequest, ApiResponse } from './api-request.ts';
 import { newNotAcceptable, type MediaType } from './negotiation.ts';
 import { protobufType } from './object-body.ts';
 import { viewBytes } from './version-view.ts';
+import { addWarning } from './warning-header.ts';
 import { includeObjectOf, parseCached, partialMetadata, tableOfOne } from './table.ts';
 
 /** Clients that a person looks at: they get indented JSON, as upstream gives them. */
@@ -24,7 +25,7 @@ export function writeApiResponse(request: ApiRequest, answer: ApiResponse): void
   if (answer.type === 'streamed') return;
   const { response, warnings } = request;
   let { mediaType } = request;
-  for (const warning of warnings) response.appendHeader('warning', `299 - ${JSON.stringify(warning)}`);
+  for (const warning of warnings) addWarning(response, warning);
   const pretty = isPretty(request);
   if (answer.type === 'value') {
     const { apiVersion = '', kind = '' } = answer.value as { apiVersion?: string; kind?: string };
