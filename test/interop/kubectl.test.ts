@@ -283,7 +283,7 @@ await t.test('certificates: a request is approved and signed, another is denied'
   t.match(whoami, /Username +jane\nGroups +\[devs system:authenticated\]/u, 'the certificate logs in');
 });
 
-await t.test('run, logs, exec, cp, attach, port-forward, proxy', async (t) => {
+await t.test('run, logs, exec, debug, cp, attach, port-forward, proxy', async (t) => {
   await kubectl("run busy --image=x --command -- sh -c 'echo started; while :; do sleep 1; done'");
   await kubectl('wait --for=condition=Ready pod/busy --timeout=60s');
   t.match((await kubectl('logs busy')).stdout, /started/u);
@@ -292,6 +292,10 @@ await t.test('run, logs, exec, cp, attach, port-forward, proxy', async (t) => {
   const echo = "sh -c 'while read -r line; do echo got $line; done; echo over'";
   const talk = await kubectl(`run talk -i --rm --restart=Never --image=x --command -- ${echo}`, { input: 'hello\n' });
   t.match(talk.stdout, /got hello\nover\n[\s\S]*deleted/u);
+  const look = "sh -c 'read -r line; echo saw $line'";
+  const debug = await kubectl(`debug busy -i --image=x -c looker -- ${look}`, { input: 'it\n' });
+  t.match(debug.stdout, /saw it/u);
+  t.equal((await kubectl('logs busy -c looker')).stdout, 'saw it\n');
   await writeFile(join(folder, 'file'), 'content');
   await kubectl(`cp ${join(folder, 'file')} busy:copied`);
   await kubectl(`cp busy:copied ${join(folder, 'back')}`);
