@@ -32,6 +32,7 @@ export * from './status.ts';
 export * from './structural/decode-custom.ts';
 export * from './structural/default-values.ts';
 export { hasFormat } from './structural/formats.ts';
+export * from './structural/list-correlation.ts';
 export * from './structural/list-uniqueness.ts';
 export * from './structural/prune.ts';
 export * from './structural/structural-schema.ts';

@@ -276,6 +276,64 @@ await t.test('custom resources are served like others', async (t) => {
     );
   });
 
+  await t.test('groups of the community want to know where a definition was approved', async (t) => {
+    const name = 'widgets.x.k8s.io';
+    const body = (approved?: string): object => ({
+      ...definition({ group: 'x.k8s.io' }),
+      metadata: {
+        name,
+        ...(approved === undefined ? {} : { annotations: { 'api-approved.kubernetes.io': approved } }),
+      },
+    });
+    t.match(
+      (await api.request('POST', definitions, { body: body() })).body.message,
+      'metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval annotation "api-approved.kubernetes.io", see',
+    );
+    t.match(
+      (await api.request('POST', definitions, { body: body('sure') })).body.message,
+      'Invalid value: "sure": protected groups must have approval annotation',
+    );
+    t.equal((await api.request('POST', definitions, { body: body('unapproved, a test') })).status, 201);
+    const has = async (wanted: string): Promise<void> =>
+      await eventually(async () => {
+        const { text } = await api.request('GET', `${definitions}/${name}`);
+        if (!text.includes(wanted)) throw new Error(text);
+      });
+    await has(
+      '"type":"KubernetesAPIApprovalPolicyConformant","status":"False","reason":"UnapprovedAnnotation","message":"not approved: \\"unapproved, a test\\""',
+    );
+    const metadata = { annotations: { 'api-approved.kubernetes.io': 'https://example.com/1' } };
+    await api.request('PATCH', `${definitions}/${name}`, { body: { metadata }, type: 'application/merge-patch+json' });
+    await has('"status":"True","reason":"ApprovedAnnotation","message":"approved in https://example.com/1"');
+    await api.request('DELETE', `${definitions}/${name}`);
+  });
+
+  await t.test('what a stricter definition would not take any more may stay as it is', async (t) => {
+    t.equal((await api.request('POST', definitions, { body: definition() })).status, 201);
+    await established(api, 'widgets.example.com');
+    t.equal((await api.request('POST', widgets, { body: widget('old', { size: 9 }) })).status, 201);
+    const current = (await api.request('GET', `${definitions}/widgets.example.com`)).body;
+    const text = JSON.stringify(current).replace('"maximum":10', '"maximum":5');
+    t.equal((await api.request('PUT', `${definitions}/widgets.example.com`, { raw: text })).status, 200);
+    await eventually(async () => {
+      const answer = await api.request('POST', `${widgets}?dryRun=All`, { body: widget('new', { size: 9 }) });
+      if (answer.status !== 422) throw new Error(answer.text);
+    });
+    const patch = async (spec: object): Promise<Answer> =>
+      await api.request('PATCH', `${widgets}/old`, { body: { spec }, type: 'application/merge-patch+json' });
+    t.equal((await patch({ replicas: 2 })).status, 200, 'its size was no better before');
+    t.match(
+      (await patch({ size: 8 })).body.message,
+      'spec.size: Invalid value: 8: spec.size in body should be less than or equal to 5',
+    );
+    t.equal((await patch({ size: 5 })).status, 200);
+    await api.request('DELETE', `${definitions}/widgets.example.com`);
+    await eventually(async () => {
+      const { status } = await api.request('GET', `${definitions}/widgets.example.com`);
+      if (status !== 404) throw new Error('the definition is still there');
+    });
+  });
+
   await t.test('names that another definition has are not accepted', async (t) => {
     t.equal((await api.request('POST', definitions, { body: definition() })).status, 201);
     await established(api, 'widgets.example.com');

@@ -12,10 +12,15 @@ import {
 } from '../field-error.ts';
 import { equalJson, isJsonObject, type JsonObject } from '../patch/json.ts';
 import { hasFormat } from './formats.ts';
+import { listCorrelation } from './list-correlation.ts';
 import { additionalOf, propertyOf, type JsonSchema } from './structural-schema.ts';
 
-/** What is wrong with a value; `path` is '' for the whole object. */
-export function validateValue(value: unknown, schema: JsonSchema, path = ''): FieldError[] {
+/**
+ * What is wrong with a value; `path` is '' for the whole object. What is as it was in `old` need not be better than it was:
+ * a definition may be stricter by now.
+ */
+export function validateValue(value: unknown, schema: JsonSchema, path = '', old?: unknown): FieldError[] {
+  if (old !== undefined && equalJson(value, old)) return [];
   if (value === null && schema.nullable === true) return [];
   const wrongType = typeErrors(value, schema, path);
   if (wrongType.length > 0) return wrongType;
@@ -23,8 +28,8 @@ export function validateValue(value: unknown, schema: JsonSchema, path = ''): Fi
     ...enumErrors(value, schema, path),
     ...numberErrors(value, schema, path),
     ...stringErrors(value, schema, path),
-    ...listErrors(value, schema, path),
-    ...objectErrors(value, schema, path),
+    ...listErrors(value, schema, { path, old }),
+    ...objectErrors(value, schema, { path, old }),
     ...compositionErrors(value, schema, path),
   ];
 }
@@ -123,12 +128,19 @@ const tooMany = (field: string, value: number, max: number): FieldError => ({
   detail: `must have at most ${max} items`,
 });
 
-function listErrors(value: unknown, schema: JsonSchema, path: string): FieldError[] {
+interface Place {
+  readonly path: string;
+  readonly old: unknown;
+}
+
+function listErrors(value: unknown, schema: JsonSchema, { path, old }: Place): FieldError[] {
   if (!Array.isArray(value)) return [];
   const { maxItems, minItems, items } = schema;
   const errors: FieldError[] = [];
-  if (items !== undefined)
-    for (const [i, each] of value.entries()) errors.push(...validateValue(each, items, `${path}[${i}]`));
+  if (items !== undefined) {
+    const oldOf = listCorrelation(old, schema);
+    for (const [i, each] of value.entries()) errors.push(...validateValue(each, items, `${path}[${i}]`, oldOf(each)));
+  }
   if (minItems !== undefined && value.length < minItems)
     errors.push(fieldInvalid(path, value.length, `${inBody(path)} should have at least ${minItems} items`));
   if (maxItems !== undefined && value.length > maxItems) errors.push(tooMany(path, value.length, maxItems));
@@ -141,13 +153,13 @@ function hasDuplicates(list: readonly unknown[]): boolean {
   return list.some((each, i) => list.slice(0, i).some((other) => equalJson(each, other)));
 }
 
-function objectErrors(value: unknown, schema: JsonSchema, path: string): FieldError[] {
+function objectErrors(value: unknown, schema: JsonSchema, { path, old }: Place): FieldError[] {
   if (!isJsonObject(value)) return [];
   const { maxProperties, minProperties } = schema;
   const errors: FieldError[] = [];
   const at = (key: string): string => (path === '' ? key : `${path}.${key}`);
   for (const name of schema.required ?? []) if (!Object.hasOwn(value, name)) errors.push(fieldRequired(at(name)));
-  errors.push(...propertyErrors(value, schema, at));
+  errors.push(...propertyErrors(value, schema, { at, old: isJsonObject(old) ? old : {} }));
   const count = Object.keys(value).length;
   if (minProperties !== undefined && count < minProperties)
     errors.push(fieldInvalid(path, count, `${inBody(path)} should have at least ${minProperties} properties`));
@@ -156,11 +168,17 @@ function objectErrors(value: unknown, schema: JsonSchema, path: string): FieldEr
   return errors;
 }
 
-function propertyErrors(value: JsonObject, schema: JsonSchema, at: (key: string) => string): FieldError[] {
+function propertyErrors(
+  value: JsonObject,
+  schema: JsonSchema,
+  { at, old }: { readonly at: (key: string) => string; readonly old: JsonObject },
+): FieldError[] {
   const additional = additionalOf(schema);
   return Object.entries(value).flatMap(([key, each]) => {
     const field = propertyOf(schema, key) ?? additional;
-    return field === undefined ? [] : validateValue(each, field, at(key));
+    return field === undefined
+      ? []
+      : validateValue(each, field, at(key), Object.hasOwn(old, key) ? old[key] : undefined);
   });
 }
 

@@ -8,7 +8,7 @@ import {
   equalJson,
   fieldInvalid,
   isJsonObject,
-  mapKeyOf,
+  listCorrelation,
   propertyOf,
   type FieldError,
   type FieldErrorType,
@@ -153,7 +153,7 @@ function validate(
   }
   if (Array.isArray(value) && node.items !== undefined) {
     const { items } = node;
-    const oldOf = correlation(old, node.schema);
+    const oldOf = listCorrelation(old, node.schema);
     for (const [i, item] of value.entries())
       errors.push(...validate(items, item, { old: oldOf(item), path: `${path}[${i}]` }));
   } else if (isJsonObject(value)) {
@@ -167,14 +167,6 @@ function validate(
     }
   }
   return errors;
-}
-
-/** Finds what an item of a list was before; only lists that are maps can tell. */
-function correlation(old: unknown, schema: JsonSchema): (item: unknown) => unknown {
-  if (schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(old)) return () => undefined;
-  const byKey = new Map<string, unknown>();
-  for (const item of old) if (isJsonObject(item)) byKey.set(mapKeyOf(item, schema), item);
-  return (item) => (isJsonObject(item) ? byKey.get(mapKeyOf(item, schema)) : undefined);
 }
 
 interface RuleInput {

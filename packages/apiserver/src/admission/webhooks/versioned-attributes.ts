@@ -1,5 +1,5 @@
 /** Requests as webhooks and policies see them that name another version of the resource. */
-import type { JsonObject, Resource, UnstructuredObject } from '@naru/api';
+import type { Resource, UnstructuredObject } from '@naru/api';
 import type { AdmissionAttributes } from '../admission.ts';
 import { acceptObject } from './accept-object.ts';
 
@@ -22,5 +22,5 @@ export async function inVersion(attributes: AdmissionAttributes, resource: Resou
 export async function acceptVersioned(attributes: AdmissionAttributes, versioned: AdmissionAttributes): Promise<void> {
   const { equivalents, resource } = attributes;
   if (versioned === attributes || versioned.object === undefined || equivalents === undefined) return;
-  acceptObject(attributes, (await equivalents.convert(versioned.object, resource)) as unknown as JsonObject);
+  acceptObject(attributes, await equivalents.convert(versioned.object, resource));
 }

@@ -23,7 +23,10 @@ export interface CustomStrategyOptions {
 export function customResourceStrategy({ schema, hasStatus, selectablePaths }: CustomStrategyOptions): Strategy {
   const rules = compileSchemaRules(schema);
   const validate = (object: UnstructuredObject, old?: UnstructuredObject): FieldError[] => {
-    const errors = [...validateValue(object, schema), ...listUniquenessErrors(object, schema)];
+    const errors = validateValue(object, schema, '', old);
+    // As with values, an object that was wrong in this before may be so still.
+    if (old === undefined || listUniquenessErrors(old, schema).length === 0)
+      errors.push(...listUniquenessErrors(object, schema));
     // Rules may take for granted what the schema says.
     return errors.length > 0 || rules === undefined ? errors : rules(object, old);
   };

@@ -17,6 +17,7 @@ import {
 import type { Strategy } from '../../strategy.ts';
 import { immutableMessage, invalidAll, required } from '../field-rules.ts';
 import { schemaRuleErrors } from '../../../cel/schema-rules.ts';
+import { approvalErrors } from './api-approval.ts';
 import { conversionErrors } from './conversion-rules.ts';
 import { structuralErrors } from './structural-rules.ts';
 
@@ -62,11 +63,16 @@ export const customResourceDefinitionStrategy: Strategy = {
     };
     object['status'] = { ...status, conditions: [...setCondition(status.conditions, terminating as Condition, now)] };
   },
-  validate: (object) => [...nameErrors(typed(object)), ...specErrors(typed(object).spec)],
+  validate: (object) => [
+    ...nameErrors(typed(object)),
+    ...specErrors(typed(object).spec),
+    ...approvalErrors(typed(object)),
+  ],
   validateUpdate: (object, old) => [
     ...nameErrors(typed(object)),
     ...specErrors(typed(object).spec),
     ...immutableErrors(typed(object), typed(old)),
+    ...approvalErrors(typed(object), typed(old)),
     ...storedVersionErrors(typed(object)),
   ],
   validateStatusUpdate: (object) => storedVersionErrors(typed(object)),

@@ -1,5 +1,6 @@
 /** The status of a CustomResourceDefinition: which names it got (k8s.io/apiextensions-apiserver/pkg/controller/status). */
 import { findCondition, isConditionTrue, setCondition, type CustomResourceDefinition, type Resource } from '@naru/api';
+import { approvalCondition } from './api-approval.ts';
 
 type Status = NonNullable<CustomResourceDefinition['status']>;
 type Names = CustomResourceDefinition['spec']['names'];
@@ -29,7 +30,9 @@ export function definitionStatus(
     conflict === undefined
       ? { type: 'NamesAccepted', status: 'True', reason: 'NoConflicts', message: 'no conflicts found' }
       : { type: 'NamesAccepted', status: 'False', ...conflict };
-  let conditions = setCondition(before.conditions, namesAccepted, now);
+  const approval = approvalCondition(definition);
+  const approved = approval === undefined ? before.conditions : setCondition(before.conditions, approval, now);
+  let conditions = setCondition(approved, namesAccepted, now);
   if (conflict === undefined)
     conditions = setCondition(
       conditions,
