@@ -138,7 +138,7 @@ async function measure(options: WatchLoadOptions): Promise<WatchLoadResult> {
   const note = (sentMs: number): void => void delays.push(performance.now() - sentMs);
   const wires: Wire[] = [];
   for (let i = 0; i < watchers; i++) wires.push(await openWatch(options, i < looking ? note : undefined));
-  const agent = new Agent({ connect: { rejectUnauthorized: false }, connections: 32 });
+  const agent = new Agent({ connect: { rejectUnauthorized: false, timeout: 60_000 }, connections: 32 });
   const change = async (i: number): Promise<void> => {
     const stamp = (performance.now() * 1000).toFixed(0).padStart(STAMP_DIGITS, '0');
     const { statusCode, body } = await request(`${options.url}${objects[i % objects.length] ?? ''}`, {

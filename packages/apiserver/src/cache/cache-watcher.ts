@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import { newExpired } from '@naru/api';
 import { encodeFrame, encodeOther, type CacheEvent, type CacheEventType, type FrameEncoder } from './cache-event.ts';
 import type { CachedObject } from './cached-object.ts';
+import { FrameJoiner } from './frame-joiner.ts';
 
 /** Events that wait for one slow client before its watch is ended. They are shared bytes: a reference each. */
 export const WATCH_QUEUE_EVENTS_MAX = 10_000;
@@ -137,8 +138,8 @@ export class CacheWatcher {
     this.end(encodeOther('ERROR', status, this.#options.encoder));
   }
 
-  /** Writes what is queued as far as the client takes it. */
-  flush(): void {
+  /** Writes what is queued as far as the client takes it; `joiner` is of all watchers that are flushed together. */
+  flush(joiner = new FrameJoiner()): void {
     if (this.#starting || this.#ended || this.#queue.length === 0 || this.#output.writableNeedDrain) return;
     const queue = this.#queue;
     if (queue.length === 1) {
@@ -154,7 +155,7 @@ export class CacheWatcher {
       let size = 0;
       while (taken < queue.length && size < WRITE_BYTES) size += queue[taken++]?.length ?? 0;
       this.#queueBytes -= size;
-      this.#output.write(Buffer.concat(queue.slice(from, taken), size));
+      this.#output.write(joiner.join(queue.slice(from, taken), size));
     }
     this.#queue = taken === queue.length ? [] : queue.slice(taken);
   }

@@ -14,6 +14,10 @@ import type { WatchCache } from './watch-cache.ts';
 const LIST_PAGE_KEYS = 1000;
 /** How long a read waits for the caches to reach its revision. */
 const WAIT_MS = 3000;
+/** Fewer watchers get each change at once. */
+const PAUSE_WATCHERS_MIN = 64;
+/** How long events may wait for others at most. */
+const PAUSE_MS_MAX = 25;
 
 export interface StoreFeedOptions {
   readonly client: Pick<EtcdClient, 'watch'>;
@@ -53,6 +57,9 @@ export class StoreFeed {
   #revision = 0;
   #synced = false;
   #waiters: Waiter[] = [];
+  /** Caches whose watchers have something to be written to them. */
+  readonly #touched = new Set<WatchCache>();
+  #pausing = false;
 
   constructor(options: StoreFeedOptions) {
     this.#options = options;
@@ -223,7 +230,6 @@ export class StoreFeed {
 
   /** Applies changes in the order of their revisions; the last one's revision is reached with it. */
   apply(events: readonly WatchEvent[]): void {
-    const touched = new Set<WatchCache>();
     let revision = this.#revision;
     for (const event of events) {
       revision = event.kv.modRevision;
@@ -233,10 +239,31 @@ export class StoreFeed {
       const cache = this.#cacheOf(key);
       if (cache === undefined) continue;
       applyTo(cache, event, key);
-      touched.add(cache);
+      this.#touched.add(cache);
     }
     this.#advance(revision);
-    for (const cache of touched) cache.flush();
+    this.#flush();
+  }
+
+  /**
+   * Writes to the watchers what there is for them. To write to many takes a while; then the next time is as much later, so that
+   * each of them gets in one write what has come by then, and half the time is left for everything else.
+   */
+  #flush(): void {
+    if (this.#pausing) return;
+    const { clock } = this.#options;
+    const begun = clock.monotonic();
+    let watchers = 0;
+    for (const cache of this.#touched) watchers += cache.flush();
+    this.#touched.clear();
+    if (watchers < PAUSE_WATCHERS_MIN) return;
+    this.#pausing = true;
+    const goOn = (): void => {
+      this.#pausing = false;
+      this.#flush();
+    };
+    // What was written goes out at the end of this turn.
+    clock.after(0, () => clock.after(Math.min(clock.monotonic() - begun, PAUSE_MS_MAX), goOn));
   }
 
   #keep(key: string, event: WatchEvent): void {

@@ -187,9 +187,9 @@ export class WatchCache {
     } else this.#history[this.#historyStart - 1] = undefined;
   }
 
-  /** Writes out what the changes since the last flush gave the watchers. */
-  flush(): void {
-    this.#watchers.flush();
+  /** Writes out what the changes since the last flush gave the watchers. @returns to how many */
+  flush(): number {
+    return this.#watchers.flush();
   }
 
   /** Sends a bookmark to every watch that wants them. */

@@ -1,5 +1,6 @@
 import type { CacheEvent } from './cache-event.ts';
 import type { CacheWatcher } from './cache-watcher.ts';
+import { FrameJoiner } from './frame-joiner.ts';
 
 /** What a watch is limited to, beyond its selectors' predicate. */
 export interface WatchScope {
@@ -71,10 +72,14 @@ export class WatcherIndex {
     for (const watcher of bucket) if (watcher.deliver(event)) this.#dirty.add(watcher);
   }
 
-  flush(): void {
-    if (this.#dirty.size === 0) return;
-    for (const watcher of this.#dirty) watcher.flush();
+  /** @returns how many watchers there was something to write to */
+  flush(): number {
+    const { size } = this.#dirty;
+    if (size === 0) return 0;
+    const joiner = new FrameJoiner();
+    for (const watcher of this.#dirty) watcher.flush(joiner);
     this.#dirty.clear();
+    return size;
   }
 
   bookmark(revision: number): void {

@@ -1,8 +1,10 @@
+import { Writable } from 'node:stream';
 import t from 'tap';
 import { silentLogger } from '@naru/component';
 import type { KeyValue, WatchEvent, WatchResponse } from '@naru/etcd';
 import { EtcdError } from '@naru/etcd';
 import { VirtualClock } from '@naru/testkit';
+import { CacheWatcher } from '../../src/cache/cache-watcher.ts';
 import { StoreFeed, type StoreFeedOptions } from '../../src/cache/store-feed.ts';
 import { WatchCache } from '../../src/cache/watch-cache.ts';
 import { encodeObject } from '../../src/storage/object-codec.ts';
@@ -169,6 +171,49 @@ await t.test('fragments of a revision are applied as one', async (t) => {
   await runFeed(store, async (feed, cache) => {
     await feed.waitFor(11);
     t.equal(cache.size, 4);
+  });
+});
+
+await t.test('many watchers get in one write what came while the last one was sent', async (t) => {
+  const store = new ScriptedStore(10, [[]]);
+  await runFeed(store, async (feed, cache, clock) => {
+    await feed.waitFor(10);
+    const clients = await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        const writes: Buffer[] = [];
+        const output = new Writable({
+          write: (chunk: Buffer, _encoding, done) => {
+            writes.push(chunk);
+            done();
+          },
+        });
+        const watcher = new CacheWatcher({ output });
+        cache.watch(watcher, { namespace: '' }, 10);
+        await watcher.start(undefined, { endBookmark: false });
+        return writes;
+      }),
+    );
+    const names = (writes: readonly Buffer[]): unknown[] =>
+      writes.map((each) => Array.from(each.toString().matchAll(/"name":"(\w+)"/gu), ([, name]) => name));
+    const first = [['one']];
+    feed.apply([put('/registry/pods/a/one', 11)]);
+    t.ok(
+      clients.every((each) => JSON.stringify(names(each)) === JSON.stringify(first)),
+      'the first at once',
+    );
+    feed.apply([put('/registry/pods/a/two', 12)]);
+    feed.apply([put('/registry/pods/a/three', 13)]);
+    t.equal(feed.revision, 13, 'reads do not wait for that');
+    t.ok(clients.every((each) => each.length === 1));
+    await clock.advance(1);
+    for (const each of clients) t.strictSame(names(each), [['one'], ['two', 'three']]);
+    t.equal(new Set(clients.map((each) => each[1])).size, 1, 'and all of them the same bytes');
+    await clock.advance(1);
+    feed.apply([put('/registry/pods/a/four', 14)]);
+    t.ok(
+      clients.every((each) => each.length === 3),
+      'after a quiet time at once again',
+    );
   });
 });
 
