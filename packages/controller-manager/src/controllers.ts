@@ -4,6 +4,8 @@ import { CronJobController } from './cronjob/cron-job-controller.ts';
 import { DaemonSetController } from './daemonset/daemon-set-controller.ts';
 import { JobController } from './job/job-controller.ts';
 import { StatefulSetController } from './statefulset/stateful-set-controller.ts';
+import { BootstrapSignerController } from './bootstrap-tokens/bootstrap-signer-controller.ts';
+import { TokenCleanerController } from './bootstrap-tokens/token-cleaner-controller.ts';
 import { CsrApprovingController } from './certificates/csr-approving-controller.ts';
 import { CsrCleanerController } from './certificates/csr-cleaner-controller.ts';
 import { CsrSigningController } from './certificates/csr-signing-controller.ts';
@@ -61,13 +63,20 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
     context.options.signing === undefined ? undefined : new CsrSigningController(context, context.options.signing),
   'certificatesigningrequest-approving-controller': (context) => new CsrApprovingController(context),
   'certificatesigningrequest-cleaner-controller': (context) => new CsrCleanerController(context),
+  'bootstrap-signer-controller': (context) => new BootstrapSignerController(context),
+  'token-cleaner-controller': (context) => new TokenCleanerController(context),
   'clusterrole-aggregation-controller': (context) => new ClusterRoleAggregationController(context),
   // Last: it shares the informers that the others have asked for.
   'garbage-collector-controller': (context) => new GarbageCollector(context),
 };
 
+/** Those that run only where they are named, as upstream. */
+const offByDefault: ReadonlySet<string> = new Set(['bootstrap-signer-controller', 'token-cleaner-controller']);
+
 /** Names before 1.28, which `--controllers` still takes. */
 const aliases: Readonly<Record<string, string>> = {
+  bootstrapsigner: 'bootstrap-signer-controller',
+  tokencleaner: 'token-cleaner-controller',
   'clusterrole-aggregation': 'clusterrole-aggregation-controller',
   csrapproving: 'certificatesigningrequest-approving-controller',
   csrcleaner: 'certificatesigningrequest-cleaner-controller',
@@ -113,6 +122,6 @@ export function selectControllers(selection: readonly string[]): readonly MakeCo
     (each.startsWith('-') ? off : on).add(name);
   }
   return Object.entries(controllers)
-    .filter(([name]) => !off.has(name) && (all || on.has(name)))
+    .filter(([name]) => !off.has(name) && ((all && !offByDefault.has(name)) || on.has(name)))
     .map(([, make]) => make);
 }

@@ -12,6 +12,7 @@ await t.test('--controllers takes names of both ages, and refuses what is none',
   t.equal(selectControllers(['*', '-garbage-collector-controller']).length, all - 1);
   t.equal(selectControllers(['*', '-garbagecollector']).length, all - 1);
   t.equal(selectControllers(['deployment', 'replicaset-controller']).length, 2);
+  t.equal(selectControllers(['*', 'bootstrapsigner', 'token-cleaner-controller']).length, all + 2, 'off by default');
   t.throws(() => selectControllers(['*', '-nonsense']), UsageError);
   t.end();
 });

@@ -173,6 +173,7 @@ function apiserverProcess(base: Base, i: number): ProcessSpec {
     'service-cluster-ip-range': base.serviceCidr,
     'authorization-mode': 'Node,RBAC',
     'enable-admission-plugins': 'NodeRestriction',
+    'enable-bootstrap-token-auth': 'true',
   };
   return {
     name: `apiserver-${i}`,
@@ -191,6 +192,7 @@ function controllerManagerProcess(base: Base, maskSize: number): ProcessSpec {
     'allocate-node-cidrs': 'true',
     'cluster-cidr': base.podCidr,
     'node-cidr-mask-size': String(maskSize),
+    controllers: '*,bootstrapsigner,tokencleaner',
     'root-ca-file': join(dataDir, files.pki, 'ca.crt'),
     'cluster-signing-cert-file': join(dataDir, files.pki, 'ca.crt'),
     'cluster-signing-key-file': join(dataDir, files.pki, 'ca.key'),

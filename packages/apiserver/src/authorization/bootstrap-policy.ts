@@ -547,7 +547,7 @@ const roles: readonly NamespacedRole[] = [
     namespace: kubeSystem,
     name: 'system:controller:bootstrap-signer',
     rules: [rule(read, 'core', 'secrets')],
-    subjects: [account('bootstrap-signer')],
+    subjects: [account('bootstrap-signer'), userSubject('system:kube-controller-manager')],
   },
   {
     namespace: kubeSystem,
@@ -559,7 +559,7 @@ const roles: readonly NamespacedRole[] = [
     namespace: kubeSystem,
     name: 'system:controller:token-cleaner',
     rules: [rule('delete get list watch', 'core', 'secrets'), eventsRule],
-    subjects: [account('token-cleaner')],
+    subjects: [account('token-cleaner'), userSubject('system:kube-controller-manager')],
   },
   {
     namespace: kubeSystem,
@@ -577,7 +577,7 @@ const roles: readonly NamespacedRole[] = [
     namespace: 'kube-public',
     name: 'system:controller:bootstrap-signer',
     rules: [rule(read, 'core', 'configmaps'), rule('update', 'core', 'configmaps', 'cluster-info'), eventsRule],
-    subjects: [account('bootstrap-signer')],
+    subjects: [account('bootstrap-signer'), userSubject('system:kube-controller-manager')],
   },
 ];
 
