@@ -10,8 +10,8 @@ import type { RequestLimiter } from '../server/request-limiter.ts';
 import { BootstrapConfiguration } from './bootstrap-configuration.ts';
 import { PriorityAndFairness } from './priority-and-fairness.ts';
 
-/** A quarter of the time that a request may take. */
-const REQUEST_WAIT_LIMIT_MS = 15_000;
+/** Part of the time that a request may take which it may wait for its seats, as upstream. */
+const WAIT_PART = 4;
 
 export interface FlowControlOptions {
   readonly config: ApiserverConfig;
@@ -35,7 +35,7 @@ export class FlowControl {
     if (config.priorityAndFairness) {
       this.#fairness = new PriorityAndFairness({
         serverLimit: maxRequestsInflight + maxMutatingRequestsInflight,
-        requestWaitLimitMs: REQUEST_WAIT_LIMIT_MS,
+        requestWaitLimitMs: config.requestTimeoutMs / WAIT_PART,
         clock,
         metrics,
         countOf,
