@@ -11,6 +11,8 @@ import type { FastifyInstance } from 'fastify';
 const TUNNELS_MAX = 1024;
 /** What a kubelet says instead of an upgrade is read this far. */
 const REFUSAL_BYTES_MAX = 16 * 1024;
+/** How long a client may take to close a connection whose upgrade was refused. */
+const LINGER_MS = 5000;
 /** How soon a connection is found out whose other side vanished. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -34,7 +36,12 @@ export function acceptUpgrades(app: FastifyInstance): void {
     const response = new ServerResponse(raw);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
-    response.once('finish', () => socket.end());
+    response.once('finish', () => {
+      // Who is refused may have sent more, which nobody reads: without that, the client's end would not be seen.
+      socket.end();
+      socket.resume();
+      socket.setTimeout(LINGER_MS, () => socket.destroy());
+    });
     app.routing(raw, response);
   });
 }
