@@ -30,19 +30,14 @@ import {
   smoothDemand,
   type LevelLimits,
 } from './queuing/concurrency-limits.ts';
-import {
-  classify,
-  compileFlowSchemas,
-  distinguisherValue,
-  type CompiledFlowSchema,
-} from './queuing/flow-classifier.ts';
+import { distinguisherValue, FlowClassifier } from './queuing/flow-classifier.ts';
 import { newTicket, QueueSet, type Ticket } from './queuing/queue-set.ts';
 import { dealHand } from './queuing/shuffle-sharding.ts';
 import { estimateSeats } from './queuing/work-estimate.ts';
 
 /** How often seats are lent anew. */
 const BORROWING_INTERVAL_MS = 10_000;
-/** Flows of a level whose hands are remembered. */
+/** Flows of a FlowSchema whose hands are remembered. */
 const FLOWS_MAX = 4096;
 
 export interface PriorityAndFairnessOptions {
@@ -61,11 +56,16 @@ const onlyHand = [0] as const;
 
 interface Level {
   config: PriorityLevelConfiguration;
+  /** Undefined: requests that find no seat are refused. */
+  queuing: Queuing | undefined;
   limits: LevelLimits;
+  /** Seats of the widest request. */
+  seatsMax: number;
   smoothedDemand: number;
   highDemand: number;
   readonly queues: QueueSet;
-  readonly hands: Map<string, readonly number[]>;
+  /** Of flows, by schema and what tells its flows apart. */
+  readonly hands: Map<string, Map<string, readonly number[]>>;
   readonly tallies: Map<string, FlowTally>;
 }
 
@@ -75,7 +75,7 @@ export class PriorityAndFairness implements RequestLimiter, ObjectObserver {
   readonly #schemas = new Map<string, FlowSchema>();
   readonly #configs = new Map<string, PriorityLevelConfiguration>();
   readonly #levels = new Map<string, Level>();
-  #compiled: readonly CompiledFlowSchema[] = [];
+  #classifier = new FlowClassifier([]);
   #isStale = true;
   readonly #inflight = { mutating: 0, readOnly: 0 };
 
@@ -100,8 +100,7 @@ export class PriorityAndFairness implements RequestLimiter, ObjectObserver {
     const isWatch = info.verb === 'watch';
     if (request.longRunning && !isWatch) return () => undefined;
     if (this.#isStale) this.#digest();
-    const attributes = { user, ...info };
-    const compiled = classify(this.#compiled, attributes);
+    const compiled = this.#classifier.classify(user, info);
     const levelName = compiled?.schema.spec?.priorityLevelConfiguration.name ?? '';
     const level = this.#levels.get(levelName);
     // Only who is neither authenticated nor anonymous is in no group of the catch-all.
@@ -109,10 +108,8 @@ export class PriorityAndFairness implements RequestLimiter, ObjectObserver {
     const schemaName = compiled.schema.metadata.name ?? '';
     response.setHeader('X-Kubernetes-PF-FlowSchema-UID', compiled.schema.metadata.uid ?? '');
     response.setHeader('X-Kubernetes-PF-PriorityLevel-UID', level.config.metadata.uid ?? '');
-    const queuing = queuingOf(level.config);
-    const hand =
-      queuing === undefined ? onlyHand : handOf(level, schemaName, distinguisherValue(compiled, attributes), queuing);
-    const seatsMax = seatsMaxOf(level.limits.nominal, queuing?.handSize ?? 1);
+    const { queuing, seatsMax } = level;
+    const hand = queuing === undefined ? onlyHand : handOf(level, schemaName, distinguisherValue(compiled, user, info));
     const ticket = newTicket(estimateSeats(info, query, this.#options.countOf, seatsMax), hand);
     let tally = level.tallies.get(schemaName);
     if (tally === undefined) level.tallies.set(schemaName, (tally = new FlowTally(levelName, schemaName)));
@@ -149,7 +146,7 @@ export class PriorityAndFairness implements RequestLimiter, ObjectObserver {
       high: highDemand,
     }));
     const limits = currentLimits(demands, Math.max(0, serverLimit - exempt));
-    for (const [i, level] of limited.entries()) level.queues.configure(limits[i] ?? 1, queuingOf(level.config), nowMs);
+    for (const [i, level] of limited.entries()) level.queues.configure(limits[i] ?? 1, level.queuing, nowMs);
   }
 
   /** The figures of a level, for tests and whoever looks. */
@@ -169,28 +166,34 @@ export class PriorityAndFairness implements RequestLimiter, ObjectObserver {
       const limits = limitsByName.get(name);
       if (limits === undefined) continue;
       const seats = isExempt(config) ? Infinity : Math.max(1, limits.initial);
+      const queuing = queuingOf(config);
+      const seatsMax = seatsMaxOf(limits.nominal, queuing?.handSize ?? 1);
       const level = this.#levels.get(name);
       if (level === undefined)
         this.#levels.set(name, {
           config,
+          queuing,
           limits,
+          seatsMax,
           smoothedDemand: 0,
           highDemand: 0,
-          queues: new QueueSet(seats, queuingOf(config), nowMs),
+          queues: new QueueSet(seats, queuing, nowMs),
           hands: new Map(),
           tallies: new Map(),
         });
       else if (level.config !== config || level.limits.nominal !== limits.nominal) {
         level.config = config;
+        level.queuing = queuing;
         level.limits = limits;
+        level.seatsMax = seatsMax;
         level.hands.clear();
-        level.queues.configure(seats, queuingOf(config), nowMs);
+        level.queues.configure(seats, queuing, nowMs);
       }
     }
     for (const name of this.#levels.keys()) if (!this.#configs.has(name)) this.#levels.delete(name);
     const schemas = [...this.#schemas.values()];
     // Upstream: a schema of a level that is not there matches nothing.
-    this.#compiled = compileFlowSchemas(
+    this.#classifier = new FlowClassifier(
       schemas.filter(({ spec }) => this.#configs.has(spec?.priorityLevelConfiguration.name ?? '')),
     );
   }
@@ -278,14 +281,15 @@ function queuingOf({ spec }: PriorityLevelConfiguration): Queuing | undefined {
   return { queues, handSize, queueLengthLimit };
 }
 
-function handOf(level: Level, schema: string, distinguisher: string, queuing: Queuing): readonly number[] {
-  const flow = `${schema}\0${distinguisher}`;
-  let hand = level.hands.get(flow);
+function handOf(level: Level, schema: string, distinguisher: string): readonly number[] {
+  let hands = level.hands.get(schema);
+  if (hands === undefined) level.hands.set(schema, (hands = new Map()));
+  let hand = hands.get(distinguisher);
   if (hand === undefined) {
-    if (level.hands.size >= FLOWS_MAX) level.hands.clear();
-    const hash = createHash('sha256').update(flow).digest().readBigUInt64LE(0);
-    hand = dealHand(hash, queuing.queues, queuing.handSize);
-    level.hands.set(flow, hand);
+    if (hands.size >= FLOWS_MAX) hands.clear();
+    const hash = createHash('sha256').update(`${schema}\0${distinguisher}`).digest().readBigUInt64LE(0);
+    hand = level.queuing === undefined ? onlyHand : dealHand(hash, level.queuing.queues, level.queuing.handSize);
+    hands.set(distinguisher, hand);
   }
   return hand;
 }

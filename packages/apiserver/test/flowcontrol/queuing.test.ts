@@ -13,19 +13,19 @@ import {
   seatsMaxOf,
   smoothDemand,
 } from '../../src/flowcontrol/queuing/concurrency-limits.ts';
-import { classify, compileFlowSchemas } from '../../src/flowcontrol/queuing/flow-classifier.ts';
+import { FlowClassifier } from '../../src/flowcontrol/queuing/flow-classifier.ts';
 import { newTicket, QueueSet, type Ticket } from '../../src/flowcontrol/queuing/queue-set.ts';
 import { dealHand, requiredEntropyBits } from '../../src/flowcontrol/queuing/shuffle-sharding.ts';
 import { estimateSeats } from '../../src/flowcontrol/queuing/work-estimate.ts';
 import { requestInfoOf } from '../../src/server/request-info.ts';
 
 const levels = [...mandatoryPriorityLevels, ...suggestedPriorityLevels];
-const schemas = compileFlowSchemas([...suggestedFlowSchemas, ...mandatoryFlowSchemas]);
+const classifier = new FlowClassifier([...suggestedFlowSchemas, ...mandatoryFlowSchemas]);
 
 void t.test('requests of a cluster find the FlowSchemas that upstream gives them', async (t) => {
   const none = new URLSearchParams();
   const schemaOf = (user: string, groups: readonly string[], method: string, path: string): string | undefined =>
-    classify(schemas, { user: { name: user, groups }, ...requestInfoOf(method, path, none) })?.schema.metadata.name;
+    classifier.classify({ name: user, groups }, requestInfoOf(method, path, none))?.schema.metadata.name;
   const authenticated = 'system:authenticated';
   const nodes = ['system:nodes', authenticated];
   const accounts = ['system:serviceaccounts', 'system:serviceaccounts:kube-system', authenticated];
@@ -56,6 +56,7 @@ void t.test('requests of a cluster find the FlowSchemas that upstream gives them
     [undefined, 'nobody', [], 'GET', '/api/v1/pods'],
   ] as const)
     t.equal(schemaOf(user, groups, method, path), expected, `${user} ${method} ${path}`);
+  t.equal(schemaOf('joe', ['system:masters'], 'GET', '/api/v1/pods'), 'exempt', 'with other groups, another user');
 });
 
 void t.test('FlowSchemas match by precedence, then by name, subject and rule', async (t) => {
@@ -70,17 +71,15 @@ void t.test('FlowSchemas match by precedence, then by name, subject and rule', a
     },
   });
   const read = { verbs: ['get'], apiGroups: ['apps'], resources: ['deployments/scale'], namespaces: ['a'] };
-  const compiled = compileFlowSchemas([
+  const others = new FlowClassifier([
     schema('z', 5, { resourceRules: [read] }),
     schema('b', 7, { nonResourceRules: [{ verbs: ['get'], nonResourceURLs: ['/metrics', '/debug/*'] }] }),
     schema('a', 7, { nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['/debug/pprof'] }] }),
     schema('c', 9, { resourceRules: [{ ...read, resources: ['*'], clusterScope: true, namespaces: [] }] }),
   ]);
   const match = (path: string, method = 'GET', user = 'joe'): string =>
-    classify(compiled, {
-      user: { name: user, groups: [] },
-      ...requestInfoOf(method, path, new URLSearchParams()),
-    })?.schema.metadata.name ?? '';
+    others.classify({ name: user, groups: [] }, requestInfoOf(method, path, new URLSearchParams()))?.schema.metadata
+      .name ?? '';
   t.equal(match('/apis/apps/v1/namespaces/a/deployments/x/scale'), 'z');
   t.equal(match('/apis/apps/v1/namespaces/a/deployments/x'), '', 'a subresource is named with its resource');
   t.equal(match('/apis/apps/v1/namespaces/b/deployments/x/scale'), '');

@@ -1,9 +1,13 @@
 /** Which FlowSchema a request belongs to, and which flow of it. */
 import type { FlowSchema } from '@naru/api';
 
-/** What of a request FlowSchemas look at. */
-export interface FlowAttributes {
-  readonly user: { readonly name: string; readonly groups: readonly string[] };
+export interface FlowUser {
+  readonly name: string;
+  readonly groups: readonly string[];
+}
+
+/** What of a request FlowSchemas look at, beside its user. */
+export interface FlowRequest {
   readonly verb: string;
   readonly isResourceRequest: boolean;
   readonly path: string;
@@ -36,7 +40,7 @@ const has = (list: readonly string[] | undefined, value: string): boolean =>
   list !== undefined && (list.includes('*') || list.includes(value));
 
 /** In the order of matching: by precedence, then by name. */
-export function compileFlowSchemas(schemas: readonly FlowSchema[]): readonly CompiledFlowSchema[] {
+function compileFlowSchemas(schemas: readonly FlowSchema[]): readonly CompiledFlowSchema[] {
   const nameOf = (schema: FlowSchema): string => schema.metadata.name ?? '';
   return schemas
     .toSorted(
@@ -72,30 +76,68 @@ function compileRules(rules: Rules): CompiledRules {
   return { users, groups, accountPrefixes, resourceRules, nonResourceRules };
 }
 
-/** The first that matches, or undefined: the catch-all matches everybody who is somebody. */
-export function classify(
-  schemas: readonly CompiledFlowSchema[],
-  attributes: FlowAttributes,
-): CompiledFlowSchema | undefined {
-  for (const schema of schemas)
-    for (const rules of schema.rules)
-      if (matchesSubject(rules, attributes.user) && matchesRequest(rules, attributes)) return schema;
-  return undefined;
+interface Candidate {
+  readonly schema: CompiledFlowSchema;
+  readonly rules: CompiledRules;
+}
+
+/** Users whose rules are remembered. */
+const USERS_MAX = 4096;
+
+/** Finds the FlowSchema of a request. Which rules are about a user is found out once. */
+export class FlowClassifier {
+  readonly #schemas: readonly CompiledFlowSchema[];
+  readonly #users = new Map<
+    string,
+    { readonly groups: readonly string[]; readonly candidates: readonly Candidate[] }
+  >();
+
+  constructor(schemas: readonly FlowSchema[]) {
+    this.#schemas = compileFlowSchemas(schemas);
+  }
+
+  /** The first that matches, or undefined: the catch-all matches everybody who is somebody. */
+  classify(user: FlowUser, request: FlowRequest): CompiledFlowSchema | undefined {
+    for (const { schema, rules } of this.#candidatesOf(user)) if (matchesRequest(rules, request)) return schema;
+    return undefined;
+  }
+
+  #candidatesOf(user: FlowUser): readonly Candidate[] {
+    const known = this.#users.get(user.name);
+    if (known !== undefined && isSameList(known.groups, user.groups)) return known.candidates;
+    const candidates = this.#schemas.flatMap((schema) =>
+      schema.rules.filter((rules) => matchesSubject(rules, user)).map((rules) => ({ schema, rules })),
+    );
+    if (this.#users.size >= USERS_MAX) this.#users.clear();
+    this.#users.set(user.name, { groups: user.groups, candidates });
+    return candidates;
+  }
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** What tells a schema's flows apart. */
-export function distinguisherValue({ distinguisher }: CompiledFlowSchema, attributes: FlowAttributes): string {
+export function distinguisherValue(
+  { distinguisher }: CompiledFlowSchema,
+  user: FlowUser,
+  request: FlowRequest,
+): string {
   switch (distinguisher) {
     case 'ByUser':
-      return attributes.user.name;
+      return user.name;
     case 'ByNamespace':
-      return attributes.namespace;
+      return request.namespace;
     default:
       return '';
   }
 }
 
-function matchesSubject(rules: CompiledRules, { name, groups }: FlowAttributes['user']): boolean {
+function matchesSubject(rules: CompiledRules, { name, groups }: FlowUser): boolean {
   return (
     rules.users.has(name) ||
     rules.users.has('*') ||
@@ -104,7 +146,7 @@ function matchesSubject(rules: CompiledRules, { name, groups }: FlowAttributes['
   );
 }
 
-function matchesRequest(rules: CompiledRules, attributes: FlowAttributes): boolean {
+function matchesRequest(rules: CompiledRules, attributes: FlowRequest): boolean {
   return attributes.isResourceRequest
     ? rules.resourceRules.some((each) => matchesResource(each, attributes))
     : rules.nonResourceRules.some(
@@ -113,7 +155,7 @@ function matchesRequest(rules: CompiledRules, attributes: FlowAttributes): boole
       );
 }
 
-function matchesResource(rule: ResourceRule, attributes: FlowAttributes): boolean {
+function matchesResource(rule: ResourceRule, attributes: FlowRequest): boolean {
   const { verb, group, resource, subresource, namespace } = attributes;
   if (!has(rule.verbs, verb) || !has(rule.apiGroups, group)) return false;
   if (!has(rule.resources, subresource === '' ? resource : `${resource}/${subresource}`)) return false;
