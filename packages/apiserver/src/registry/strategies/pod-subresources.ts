@@ -1,5 +1,6 @@
 /** What `pods/ephemeralcontainers` and `pods/resize` may change. */
 import {
+  cloneJson,
   fieldForbidden,
   fieldInvalid,
   podQosClass,
@@ -19,11 +20,11 @@ const specOf = (object: UnstructuredObject): PodSpec => (object as Pod).spec ?? 
 function keepTheRest(object: UnstructuredObject, old: UnstructuredObject): PodSpec {
   const given = specOf(object);
   const pod = object as Pod;
-  pod.spec = structuredClone(specOf(old));
+  pod.spec = cloneJson(specOf(old));
   const { status } = old as Pod;
   if (status === undefined) delete pod.status;
-  else pod.status = structuredClone(status);
-  pod.metadata = { ...structuredClone(old.metadata), ...managedFieldsOf(object) };
+  else pod.status = cloneJson(status);
+  pod.metadata = { ...cloneJson(old.metadata), ...managedFieldsOf(object) };
   return given;
 }
 

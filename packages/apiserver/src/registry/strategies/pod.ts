@@ -1,4 +1,5 @@
 import {
+  cloneJson,
   fieldForbidden,
   fieldInvalid,
   podQosClass,
@@ -75,7 +76,7 @@ function validateUpdate(object: UnstructuredObject, oldObject: UnstructuredObjec
   if (counts.length > 0) return [...errors, ...counts];
   errors.push(...validateImages(spec, old), ...validateDeadline(spec, old), ...validateAddedTolerations(spec, old));
   // What may change is set to the old value; the rest must then be as it was.
-  const munged = structuredClone(spec);
+  const munged = cloneJson(spec);
   for (const field of ['containers', 'initContainers'] as const) {
     for (const [i, container] of (munged[field] ?? []).entries()) {
       const image = old[field]?.[i]?.image;
