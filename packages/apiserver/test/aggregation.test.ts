@@ -377,8 +377,12 @@ await t.test('requests are passed on in the name of who asks', async (t) => {
 await t.test('watches and upgrades are streams', async (t) => {
   const watch = api.watch(`${animals}?watch=1`);
   const first = watch.next();
-  await eventually(() => {
-    if (watchers.size === 0) throw new Error('not watching yet');
+  await eventually(async () => {
+    if (watchers.size === 0) throw new Error('the watch has not come');
+    const { text } = await api.request('GET', '/metrics');
+    // The request for metrics itself is one.
+    if (!/^apiserver_current_inflight_requests\{request_kind="readOnly"\} 1$/mu.test(text))
+      throw new Error('the watch has a seat');
   });
   await ok(201, 'POST', animals, { body: { apiVersion: `${group}/v1`, kind: 'Animal', metadata: { name: 'seal' } } });
   t.match((await first).value, { type: 'ADDED', object: { metadata: { name: 'seal' } } });

@@ -278,6 +278,8 @@ class RequestFilters {
       if (request.body instanceof Buffer && isTooDeep(request.body)) throw newBadRequest('exceeded max depth');
       if (delegate?.serves(info.path) === true) {
         const body = request.body instanceof Buffer ? request.body : undefined;
+        // What the other server does is none of this one's work.
+        if (info.verb === 'watch') release();
         await delegate.forward(info.path, { raw, response, user, body });
       } else if (isApiPath(info.path)) {
         // Discovery has forms of its own, and falls back to JSON.
