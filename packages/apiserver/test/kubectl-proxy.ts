@@ -8,6 +8,8 @@ export async function startProxy(url: string): Promise<{ readonly url: string; r
     const headers = { ...incoming.headers, authorization: 'Bearer admin' };
     const onward = httpRequest(url + (incoming.url ?? ''), { method: incoming.method ?? 'GET', headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      // A watch says that it has begun before anything happens.
+      outgoing.flushHeaders();
       answer.pipe(outgoing);
     });
     onward.on('error', () => outgoing.destroy());
