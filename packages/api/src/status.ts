@@ -104,6 +104,11 @@ export function newStatusError(
   );
 }
 
+/** A failure that has no reason, as upstream tells errors that are no API errors. */
+export function newUnknownError(message: string): StatusError {
+  return new StatusError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 });
+}
+
 function detailsOf({ group, resource }: GroupResource, name: string): StatusDetails {
   return { ...(name === '' ? {} : { name }), ...(group === '' ? {} : { group }), kind: resource };
 }

@@ -51,7 +51,7 @@ await t.test('merge patch: the examples of RFC 7386', (t) => {
   }
   t.equal(
     refusal(() => applyMergePatch({}, [])),
-    '400 BadRequest: invalid JSON Patch',
+    '400 BadRequest: error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}',
   );
   t.end();
 });

@@ -359,7 +359,7 @@ const cases: readonly Case[] = [
     path: `${configMaps}?fieldSelector=data.x%3Dy`,
     code: 400,
     reason: 'BadRequest',
-    message: /field label not supported: data.x/u,
+    message: /^"data.x" is not a known field selector/u,
   },
   { what: 'a bad limit', path: `${configMaps}?limit=many`, code: 400, reason: 'BadRequest' },
   { what: 'a bad continue token', path: `${configMaps}?continue=zzz`, code: 400, reason: 'BadRequest' },

@@ -38,6 +38,8 @@ const resources: Readonly<Record<string, { group: string; resource: string; mode
     model: 'V1CertificateSigningRequest',
   },
   CSIDriver: { group: 'storage.k8s.io', resource: 'csidrivers', model: 'V1CSIDriver' },
+  ControllerRevision: { group: 'apps', resource: 'controllerrevisions', model: 'V1ControllerRevision' },
+  PodTemplate: { group: '', resource: 'podtemplates', model: 'V1PodTemplate' },
 };
 
 const context = { now: '2026-01-01T00:00:00Z', user: { name: 'alice', groups: ['devs'] } };
@@ -510,7 +512,14 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
       { spec: {} },
       ['spec.accessModes: Required value', 'spec.resources[storage]: Required value'],
     ],
-    ['CSIDriver', {}, ['spec: Required value']],
+    ['CSIDriver', {}, []],
+    [
+      'CSIDriver',
+      { spec: { fsGroupPolicy: 'Some' } },
+      ['spec.fsGroupPolicy: Unsupported value: "Some": supported values: "ReadWriteOnceWithFSType", "File", "None"'],
+    ],
+    ['ControllerRevision', { revision: 1 }, ['data: Required value: data is mandatory']],
+    ['PodTemplate', {}, ['template.spec.containers: Required value']],
   ];
   for (const [kind, fields, wanted] of cases) {
     const { errors } = create(kind, fields);

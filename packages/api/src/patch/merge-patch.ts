@@ -19,7 +19,10 @@ function merge(target: unknown, patch: unknown): unknown {
  * Throws BadRequest where the patch is no object.
  */
 export function applyMergePatch(document: JsonObject, patch: unknown): JsonObject {
-  if (!isJsonObject(patch)) throw newBadRequest('invalid JSON Patch');
+  if (!isJsonObject(patch))
+    throw newBadRequest(
+      `error decoding patch: json: cannot unmarshal ${Array.isArray(patch) ? 'array' : typeof patch} into Go value of type map[string]interface {}`,
+    );
   return merge(document, patch) as JsonObject;
 }
 

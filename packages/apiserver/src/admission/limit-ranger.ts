@@ -25,15 +25,21 @@ export const limitRanger: AdmissionPlugin = {
       ((operation === 'CREATE' || operation === 'UPDATE') && isResource(resource, '', 'persistentvolumeclaims'))),
   admit({ object, namespace, resource }, store) {
     if (resource.resource !== 'pods') return;
-    const spec = (object as Pod | undefined)?.spec;
-    if (spec === undefined) return;
+    const pod = object as Pod | undefined;
+    const spec = pod?.spec;
+    if (pod === undefined || spec === undefined) return;
     for (const limitRange of store.list(limitRanges, namespace)) {
       const limit = (limitRange.spec?.limits ?? []).find(({ type }) => type === 'Container');
       if (limit === undefined) continue;
       const limits = (limit as { readonly default?: Resources }).default ?? {};
       const requests = (limit.defaultRequest ?? {}) as Resources;
-      for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])])
-        setDefaults(container, limits, requests);
+      const set = [
+        ...(spec.containers ?? []).flatMap((each) => setDefaults(each, limits, requests, 'container')),
+        ...(spec.initContainers ?? []).flatMap((each) => setDefaults(each, limits, requests, 'init container')),
+      ];
+      if (set.length > 0)
+        ((pod.metadata ??= {}).annotations ??= {})['kubernetes.io/limit-ranger'] =
+          `LimitRanger plugin set: ${set.join('; ')}`;
     }
   },
   validate(attributes, store) {
@@ -46,8 +52,10 @@ export const limitRanger: AdmissionPlugin = {
   },
 };
 
-function setDefaults(container: Container, limits: Resources, requests: Resources): void {
+/** Returns what was set, for the annotation that tells. */
+function setDefaults(container: Container, limits: Resources, requests: Resources, role: string): string[] {
   container.resources ??= {};
+  const given = { request: container.resources.requests ?? {}, limit: container.resources.limits ?? {} };
   const { resources } = container;
   // A request that the limit alone gives is the limit, not the default request.
   const implied = { ...requests, ...resources.limits };
@@ -56,6 +64,11 @@ function setDefaults(container: Container, limits: Resources, requests: Resource
     const defaulted = Object.fromEntries(Object.keys(requests).map((name) => [name, implied[name] ?? '0']));
     resources.requests = { ...defaulted, ...resources.requests };
   }
+  const set = { request: resources.requests ?? {}, limit: resources.limits ?? {} };
+  return (['request', 'limit'] as const).flatMap((what) => {
+    const names = Object.keys(set[what]).filter((name) => !Object.hasOwn(given[what], name));
+    return names.length === 0 ? [] : [`${names.toSorted().join(', ')} ${what} for ${role} ${container.name}`];
+  });
 }
 
 function problemsOf(attributes: AdmissionAttributes, limit: Limit): string[] {

@@ -9,6 +9,8 @@ export interface FrameEncoder {
   readonly key: string;
   /** The whole frame, line end included, for `object` whose bytes have the event's resourceVersion. */
   encode(type: CacheEventType, object: CachedObject): Buffer;
+  /** Encodes what follows a watch's first frame, where that says more than the others. */
+  readonly following?: FrameEncoder;
   /** The frame of a bookmark or an error; absent: as JSON. */
   encodeOther?(type: 'BOOKMARK' | 'ERROR', object: Readonly<Record<string, unknown>>): Buffer;
 }

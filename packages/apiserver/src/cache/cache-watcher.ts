@@ -33,6 +33,7 @@ export interface CacheWatcherOptions {
 export class CacheWatcher {
   readonly #options: CacheWatcherOptions;
   readonly #output: Writable;
+  #encoder: FrameEncoder | undefined;
   /** Events up to this revision are in what the client began with. */
   #startRevision = 0;
   #queue: Buffer[] = [];
@@ -44,6 +45,7 @@ export class CacheWatcher {
   constructor(options: CacheWatcherOptions) {
     this.#options = options;
     this.#output = options.output;
+    this.#encoder = options.encoder;
     this.#output.on('drain', () => this.flush());
     this.#output.once('close', () => this.#finish());
     this.#output.once('error', () => this.#finish());
@@ -73,10 +75,10 @@ export class CacheWatcher {
   }
 
   async #writeInitial(initial: Iterable<CachedObject>): Promise<void> {
-    const { encoder } = this.#options;
     let chunks: Buffer[] = [];
     let size = 0;
     for (const object of initial) {
+      const encoder = this.#nextEncoder();
       const frame = encoder === undefined ? encodeFrame('ADDED', object.bytes) : encoder.encode('ADDED', object);
       chunks.push(frame);
       size += frame.length;
@@ -107,8 +109,14 @@ export class CacheWatcher {
     if (this.#ended || event.revision <= this.#startRevision) return false;
     const type = this.#typeOf(event);
     if (type === undefined) return false;
-    this.#push(event.frame(type, this.#options.encoder));
+    this.#push(event.frame(type, this.#nextEncoder()));
     return true;
+  }
+
+  #nextEncoder(): FrameEncoder | undefined {
+    const encoder = this.#encoder;
+    this.#encoder = encoder?.following ?? encoder;
+    return encoder;
   }
 
   #typeOf(event: CacheEvent): CacheEventType | undefined {

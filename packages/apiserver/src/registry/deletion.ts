@@ -44,7 +44,7 @@ export function validateDeleteOptions(options: DeleteOptions): void {
         type: 'FieldValueNotSupported',
         field: 'propagationPolicy',
         value: propagationPolicy,
-        detail: 'supported values: "Background", "Foreground", "Orphan"',
+        detail: 'supported values: "Foreground", "Background", "Orphan", "nil"',
       },
     ]);
   for (const value of options.dryRun ?? [])

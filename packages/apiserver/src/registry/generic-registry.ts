@@ -3,15 +3,16 @@ import { randomUUID } from 'node:crypto';
 import {
   cloneJson,
   equalJson,
+  fieldInvalid,
   formatTime,
   generateName,
   ignoreTimestamps,
   newAlreadyExists,
-  newBadRequest,
   newConflict,
   newInvalid,
   newModifiedConflict,
   newNotFound,
+  newUnknownError,
   trackUpdate,
   type FieldError,
   type Resource,
@@ -135,8 +136,9 @@ export class GenericRegistry {
     mayRetry = false,
   ): Promise<WrittenObject | undefined> {
     const { strategy, resource } = this;
-    if ((object.metadata.resourceVersion ?? '') !== '')
-      throw newBadRequest('resourceVersion should not be set on objects to be created');
+    // A dry run ends before the storage, which is where upstream checks this.
+    if ((object.metadata.resourceVersion ?? '') !== '' && !context.dryRun)
+      throw newUnknownError('resourceVersion should not be set on objects to be created');
     strategy.applyDefaults?.(object);
     this.#trackFields(object, undefined, context);
     const attributes = this.attributes('CREATE', '', object, undefined, context);
@@ -146,6 +148,7 @@ export class GenericRegistry {
     else delete object.metadata.generation;
     if (strategy.prepareForCreate !== undefined) strategy.prepareForCreate(object, strategyContext(context));
     else if (this.#hasStatus) delete object['status'];
+    if (strategy.emptyStatus !== undefined) object['status'] ??= structuredClone(strategy.emptyStatus);
     this.check(object, [...validateObjectMeta(object.metadata, resource), ...(strategy.validate?.(object) ?? [])]);
     await this.validateAdmission(attributes);
     for (const warning of strategy.warnings?.(object) ?? []) context.warn(warning);
@@ -305,6 +308,10 @@ export class GenericRegistry {
   ): Promise<Transition | undefined> {
     const { strategy, resource } = this;
     ensureNamespace(object, resource, context.namespace);
+    if (strategy.allowUnconditionalUpdate === false && (object.metadata.resourceVersion ?? '') === '')
+      throw newInvalid(resource, old.metadata.name ?? '', [
+        fieldInvalid('metadata.resourceVersion', 0, 'must be specified for an update'),
+      ]);
     checkPreconditions(resource, old, object.metadata.uid, object.metadata.resourceVersion);
     object.metadata.resourceVersion = old.metadata.resourceVersion ?? '';
     strategy.applyDefaults?.(object);

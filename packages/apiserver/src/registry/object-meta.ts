@@ -79,13 +79,13 @@ export function validateAnnotations(
 function validateOwnerReferences(references: readonly OwnerReference[] | undefined): FieldError[] {
   const errors: FieldError[] = [];
   let controller: OwnerReference | undefined;
-  for (const [i, reference] of (references ?? []).entries()) {
-    const field = `metadata.ownerReferences[${i}]`;
-    const { apiVersion, kind, name, uid } = reference;
+  const field = 'metadata.ownerReferences';
+  for (const reference of references ?? []) {
+    const { apiVersion = '', kind = '', name = '', uid = '' } = reference as Partial<OwnerReference>;
     const version = apiVersion.slice(apiVersion.indexOf('/') + 1);
     if (version === '') errors.push(fieldInvalid(`${field}.apiVersion`, apiVersion, 'version must not be empty'));
     for (const [part, value] of Object.entries({ kind, name, uid }))
-      if (value === '') errors.push(fieldInvalid(`${field}.${part}`, value, 'must not be empty'));
+      if (value === '') errors.push(fieldInvalid(`${field}.${part}`, value, `${part} must not be empty`));
     if (apiVersion === 'v1' && kind === 'Event')
       errors.push(
         fieldInvalid(field, `${apiVersion}, Kind=${kind}`, `/v1, Kind=Event is disallowed from being an owner`),

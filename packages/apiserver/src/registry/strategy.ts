@@ -27,6 +27,8 @@ export interface Strategy {
   applyDefaults?(object: UnstructuredObject): void;
   /** Drops what a client may not set on create, such as status. Default: drops `status` if there is a status subresource. */
   prepareForCreate?(object: UnstructuredObject, context: StrategyContext): void;
+  /** The status of a new object, where upstream's has fields that are always said. */
+  readonly emptyStatus?: Readonly<Record<string, unknown>>;
   validate?(object: UnstructuredObject): readonly FieldError[];
   /** Keeps what this path may not change. Default: keeps the old `status` if there is a status subresource. */
   prepareForUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: StrategyContext): void;
@@ -50,6 +52,8 @@ export interface Strategy {
   readonly defaultPropagation?: 'Background' | 'Orphan';
   /** Whether PUT to a name that is not there creates it, as upstream allows for some kinds; default false. */
   readonly allowCreateOnUpdate?: boolean;
+  /** Whether an update need not say which version it changes; default true. */
+  readonly allowUnconditionalUpdate?: boolean;
 }
 
 /** A column of `kubectl get`. */

@@ -41,7 +41,7 @@ export function parseListOptions(
   const labelSelector = labelText === '' ? undefined : parseLabelSelector(labelText);
   const fieldSelector = fieldText === '' ? undefined : parseFieldSelector(fieldText);
   for (const { field } of fieldSelector?.requirements ?? [])
-    if (!selectable.has(field)) throw newBadRequest(`field label not supported: ${field}`);
+    if (!selectable.has(field)) throw unknownField(field, selectable);
   const match = query.get('resourceVersionMatch') ?? '';
   const resourceVersionText = query.get('resourceVersion') ?? '';
   const sendInitialEvents = booleanOf(query, 'sendInitialEvents');
@@ -63,6 +63,16 @@ export function parseListOptions(
     sendInitialEvents,
     timeoutSeconds: integerOf(query, 'timeoutSeconds'),
   };
+}
+
+/** Upstream's kinds that know their metadata only say so. */
+function unknownField(field: string, selectable: ReadonlySet<string>): Error {
+  const own = [...selectable].some((each) => !each.startsWith('metadata.'));
+  return newBadRequest(
+    own
+      ? `field label not supported: ${field}`
+      : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
+  );
 }
 
 /** Undefined for ''. @throws StatusError BadRequest. */

@@ -138,6 +138,7 @@ export async function writeList(
 ): Promise<void> {
   response.statusCode = 200;
   response.setHeader('content-type', options.contentType);
+  response.setHeader('cache-control', 'no-cache, private');
   const gzip = options.gzip && (body.length ?? GZIP_BYTES_MIN) >= GZIP_BYTES_MIN;
   if (!gzip) {
     if (body.length !== undefined) response.setHeader('content-length', body.length);

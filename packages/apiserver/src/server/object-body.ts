@@ -48,8 +48,17 @@ function parseJson(body: Buffer, kind: string): unknown {
   try {
     return JSON.parse(body.toString());
   } catch (error) {
-    throw unrecognized(kind, `couldn't get version/kind; json parse error: ${(error as Error).message}`, body);
+    throw unrecognized(kind, `couldn't get version/kind; json parse error: ${goJsonError(error)}`, body);
   }
+}
+
+/** What JSON.parse says is wrong, in the words of Go's decoder where they are the same thing. */
+export function goJsonError(error: unknown): string {
+  const message = (error as Error).message.replace(/^Unexpected end of JSON input$/u, 'unexpected end of JSON input');
+  return message.replace(
+    /^Expected property name or '\}' in JSON at position \d+.*$/u,
+    'invalid character at the beginning of object key string',
+  );
 }
 
 function parseProtobuf(body: Buffer, kind: string): unknown {

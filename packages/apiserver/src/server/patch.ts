@@ -15,7 +15,7 @@ import {
 } from '@naru/api';
 import type { RequestContext } from '../registry/request-context.ts';
 import { requiredBody, type ApiRequest } from './api-request.ts';
-import { mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
+import { goJsonError, mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
 import { booleanOf } from './list-options.ts';
 import { checkObject, type BodyKind } from './object-decoder.ts';
 import { scaleKind } from './scale.ts';
@@ -36,7 +36,7 @@ export function newPatch(
     try {
       return JSON.parse(body.toString());
     } catch (error) {
-      throw newBadRequest(`error decoding patch: ${(error as Error).message}`);
+      throw newBadRequest(`error decoding patch: ${goJsonError(error)}`);
     }
   };
   const apply = applierOf(type, kind);

@@ -16,14 +16,18 @@ export function inScope<T extends { readonly namespace: string }>(context: T, re
   return resource.namespaced ? context : { ...context, namespace: '' };
 }
 
-/** The name in the body must be the path's. @throws StatusError BadRequest. */
+/** The name in the body must be there and be the path's. @throws StatusError BadRequest. */
 export function checkName(object: UnstructuredObject, name: string): UnstructuredObject {
-  const given = object.metadata.name;
-  if (given !== undefined && given !== '' && given !== name)
+  const given = object.metadata.name ?? '';
+  if (given === '')
+    throw newStatusError(
+      'BadRequest',
+      `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+    );
+  if (given !== name)
     throw newStatusError(
       'BadRequest',
       `the name of the object (${given}) does not match the name on the URL (${name})`,
     );
-  object.metadata.name = name;
   return object;
 }

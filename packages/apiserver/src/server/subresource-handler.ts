@@ -1,5 +1,5 @@
 /** Requests to subresources. */
-import { cloneJson, type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
+import { cloneJson, newBadRequest, type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
 import { validateDeleteOptions } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { finalizeNamespace } from '../registry/namespace-finalize.ts';
@@ -219,7 +219,7 @@ export class SubresourceHandler {
     const context = requestContextOf(request);
     const kind = { group: 'policy', version: 'v1', kind: 'Eviction', model: 'V1Eviction' };
     const eviction = decodeObjectBody(requiredBody(request), raw.headers['content-type'], kind, context);
-    checkName(eviction, info.name);
+    if (eviction.metadata.name !== info.name) throw newBadRequest('name in URL does not match name in Eviction object');
     const options = (eviction['deleteOptions'] ?? {}) as DeleteOptions;
     validateDeleteOptions(options);
     const dryRun = context.dryRun || (options.dryRun ?? []).length > 0;

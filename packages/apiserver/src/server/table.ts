@@ -36,15 +36,22 @@ export function tableRow(
 
 /** Everything of a Table before its rows, open at the end: rows and `]}` follow. */
 export function tableHead(table: TableConvertor, metadata: object): string {
-  const columnDefinitions = table.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+  return openTable(metadata, columnDefinitionsOf(table));
+}
+
+function openTable(metadata: object, columnDefinitions: readonly object[] | null): string {
+  const head = { kind: 'Table', apiVersion: 'meta.k8s.io/v1', metadata, columnDefinitions };
+  return `${JSON.stringify(head).slice(0, -1)},"rows":[`;
+}
+
+function columnDefinitionsOf(table: TableConvertor): readonly object[] {
+  return table.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
     name,
     type,
     format,
     description,
     priority,
   }));
-  const head = { kind: 'Table', apiVersion: 'meta.k8s.io/v1', metadata, columnDefinitions };
-  return `${JSON.stringify(head).slice(0, -1)},"rows":[`;
 }
 
 export const tableTail = ']}';
@@ -55,25 +62,29 @@ export function tableOfOne(
   table: TableConvertor,
   includeObject: IncludeObject,
   nowMs: number,
+  columns: readonly object[] | null = columnDefinitionsOf(table),
 ): string {
   const { resourceVersion } = object.metadata;
   const row = JSON.stringify(tableRow(object, table, includeObject, nowMs));
-  return `${tableHead(table, resourceVersion === undefined ? {} : { resourceVersion })}${row}${tableTail}`;
+  return `${openTable(resourceVersion === undefined ? {} : { resourceVersion }, columns)}${row}${tableTail}`;
 }
 
-/** Frames of a watch as Tables, of a view's version if there is one. */
+/** Frames of a watch as Tables, of a view's version if there is one. Only the first one names the columns. */
 export function tableEncoder(
   table: TableConvertor,
   includeObject: IncludeObject,
   { now, read }: { readonly now: () => number; readonly read?: ReadView | undefined },
 ): FrameEncoder {
+  const key = `table ${includeObject}${read === undefined ? '' : ` ${read.served.version}`}`;
+  const encode = (type: CacheEventType, { bytes }: CachedObject, columns?: null): Buffer => {
+    const object = parseCached(bytes);
+    const text = tableOfOne(read?.fromStored(object) ?? object, table, includeObject, now(), columns);
+    return Buffer.from(`${frameHead(type)}${text}}\n`);
+  };
   return {
-    key: `table ${includeObject}${read === undefined ? '' : ` ${read.served.version}`}`,
-    encode: (type: CacheEventType, { bytes }: CachedObject): Buffer => {
-      const object = parseCached(bytes);
-      const text = tableOfOne(read?.fromStored(object) ?? object, table, includeObject, now());
-      return Buffer.from(`${frameHead(type)}${text}}\n`);
-    },
+    key,
+    encode: (type, object) => encode(type, object),
+    following: { key: `${key} without columns`, encode: (type, object) => encode(type, object, null) },
   };
 }
 

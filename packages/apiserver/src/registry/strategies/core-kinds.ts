@@ -222,6 +222,7 @@ export const eventStrategy: Strategy = {
 };
 
 export const leaseStrategy: Strategy = {
+  allowUnconditionalUpdate: false,
   validate(object) {
     const spec = (object as unknown as Lease).spec;
     const errors: FieldError[] = [];

@@ -31,6 +31,7 @@ export function customResourceStrategy({ schema, hasStatus, selectablePaths }: C
     return errors.length > 0 || rules === undefined ? errors : rules(object, old);
   };
   return {
+    allowUnconditionalUpdate: false,
     validate: (object) => validate(object),
     validateUpdate: validate,
     prepareForStatusUpdate: keepAllButStatus,

@@ -204,7 +204,7 @@ function validateBackend(path: string, { service, resource }: Backend): FieldErr
   return errors;
 }
 
-export const ingressStrategy: Strategy = { validate: validateIngress };
+export const ingressStrategy: Strategy = { emptyStatus: { loadBalancer: {} }, validate: validateIngress };
 
 export const ingressClassStrategy: Strategy = {
   applyDefaults(object) {

@@ -121,6 +121,7 @@ export const priorityClassStrategy: Strategy = {
 };
 
 export const runtimeClassStrategy: Strategy = {
+  allowUnconditionalUpdate: false,
   validate(object) {
     const handler = (object['handler'] ?? '') as string;
     return handler === '' ? [fieldRequired('handler')] : dnsLabel('handler', handler);
@@ -298,6 +299,7 @@ const webhooksOf = (object: UnstructuredObject): Webhook[] => (object['webhooks'
 
 function webhookStrategy(isMutating: boolean): Strategy {
   return {
+    allowUnconditionalUpdate: false,
     applyDefaults(object) {
       for (const webhook of webhooksOf(object)) {
         webhook.failurePolicy ??= 'Fail';

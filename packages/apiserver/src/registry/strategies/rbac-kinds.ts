@@ -80,8 +80,8 @@ export const clusterRoleStrategy: Strategy = {
 };
 
 function setBindingDefaults(object: UnstructuredObject): void {
-  const roleRef = object['roleRef'] as RoleRef | undefined;
-  if (roleRef !== undefined && (roleRef.apiGroup ?? '') === '') roleRef.apiGroup = group;
+  const roleRef = (object['roleRef'] ??= {}) as RoleRef;
+  if ((roleRef.apiGroup ?? '') === '') roleRef.apiGroup = group;
   for (const subject of (object['subjects'] ?? []) as Subject[]) {
     const isUser = subject.kind === 'User' || subject.kind === 'Group';
     if (isUser && (subject.apiGroup ?? '') === '') subject.apiGroup = group;

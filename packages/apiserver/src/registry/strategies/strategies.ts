@@ -4,6 +4,7 @@ import * as admission from './admission-policies.ts';
 import { apiServiceStrategy } from './api-service.ts';
 import * as batch from './batch.ts';
 import * as core from './core-kinds.ts';
+import * as csi from './csi-kinds.ts';
 import { customResourceDefinitionStrategy } from './definitions/custom-resource-definition.ts';
 import * as flowControl from './flow-control-kinds.ts';
 import * as network from './network-kinds.ts';
@@ -13,6 +14,7 @@ import * as rbac from './rbac-kinds.ts';
 import { requiredFieldErrors } from './required-fields.ts';
 import { serviceStrategy } from './service.ts';
 import * as storage from './storage-kinds.ts';
+import * as templates from './template-kinds.ts';
 import * as workloads from './workloads.ts';
 
 /** By plural name and group, as error messages name resources. */
@@ -26,6 +28,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   persistentvolumeclaims: storage.persistentVolumeClaimStrategy,
   persistentvolumes: storage.persistentVolumeStrategy,
   pods: podStrategy,
+  podtemplates: templates.podTemplateStrategy,
   replicationcontrollers: workloads.replicationControllerStrategy,
   resourcequotas: policy.resourceQuotaStrategy,
   secrets: core.secretStrategy,
@@ -38,6 +41,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'validatingwebhookconfigurations.admissionregistration.k8s.io': policy.validatingWebhookStrategy,
   'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,
   'apiservices.apiregistration.k8s.io': apiServiceStrategy,
+  'controllerrevisions.apps': templates.controllerRevisionStrategy,
   'daemonsets.apps': workloads.daemonSetStrategy,
   'deployments.apps': workloads.deploymentStrategy,
   'replicasets.apps': workloads.replicaSetStrategy,
@@ -60,7 +64,10 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'rolebindings.rbac.authorization.k8s.io': rbac.roleBindingStrategy,
   'roles.rbac.authorization.k8s.io': rbac.roleStrategy,
   'priorityclasses.scheduling.k8s.io': policy.priorityClassStrategy,
+  'csidrivers.storage.k8s.io': csi.csiDriverStrategy,
+  'csinodes.storage.k8s.io': csi.csiNodeStrategy,
   'storageclasses.storage.k8s.io': storage.storageClassStrategy,
+  'volumeattachments.storage.k8s.io': csi.volumeAttachmentStrategy,
 };
 
 /** Whether a resource has rules of its own, beyond its schema. */

@@ -224,16 +224,21 @@ function workload(
 const replicasField = (object: UnstructuredObject): string =>
   String((object['status'] as { replicas?: number } | undefined)?.replicas ?? 0);
 
-export const deploymentStrategy = workload(setDeploymentDefaults, validateDeployment);
+export const deploymentStrategy = workload(setDeploymentDefaults, validateDeployment, { emptyStatus: {} });
 export const replicaSetStrategy = workload(setReplicaSetDefaults, validateReplicaSet, {
+  emptyStatus: { replicas: 0 },
   selectableFields: { 'status.replicas': replicasField },
 });
 export const replicationControllerStrategy = workload(setReplicationControllerDefaults, validateReplicationController, {
+  emptyStatus: { replicas: 0 },
   selectableFields: { 'status.replicas': replicasField },
   defaultPropagation: 'Orphan',
   validateUpdate: validateReplicationController,
 });
 export const statefulSetStrategy = workload(setStatefulSetDefaults, validateStatefulSet, {
+  emptyStatus: { replicas: 0, availableReplicas: 0 },
   validateUpdate: validateStatefulSetUpdate,
 });
-export const daemonSetStrategy = workload(setDaemonSetDefaults, validateDaemonSet);
+export const daemonSetStrategy = workload(setDaemonSetDefaults, validateDaemonSet, {
+  emptyStatus: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+});
