@@ -11,6 +11,10 @@ const benches: Readonly<Record<string, (args: readonly string[]) => Promise<void
   kv: benchKv,
 };
 
+// Exit handlers end what was started; a signal alone would not run them.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+
 const [name = 'cluster', ...args] = process.argv.slice(2);
 const bench = benches[name];
 if (bench === undefined) {
