@@ -214,6 +214,10 @@ export class ApiServer implements Component {
     return new Auditor(policy, this.#auditLog, clock);
   }
 
+  get stopDelayMs(): number {
+    return this.#options.config.shutdownDelayMs;
+  }
+
   get port(): number {
     return this.#port;
   }

@@ -8,6 +8,8 @@ export interface Component extends AsyncDisposable {
   readonly failed?: Promise<never>;
   /** Resolves when the component has nothing left to do: the process stops as if it had been asked to. Omit if it never ends. */
   readonly ended?: Promise<void>;
+  /** Milliseconds that it serves on after it was asked to stop, beside what any orderly stop may take. Default 0. */
+  readonly stopDelayMs?: number;
 }
 
 export interface MainOptions<T extends FlagTable> {
@@ -81,9 +83,9 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
     log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
     const component = await options.start(values, { logger: log, signal: stop.signal });
     setTimeout(collectGarbageOfStart, STARTED_MS).unref();
-    const { failed, ended } = component;
+    const { failed, ended, stopDelayMs = 0 } = component;
     await Promise.race([stopped, ...(failed === undefined ? [] : [failed]), ...(ended === undefined ? [] : [ended])]);
-    setTimeout(() => die(new Error('shutdown timed out')), SHUTDOWN_TIMEOUT_MS).unref();
+    setTimeout(() => die(new Error('shutdown timed out')), stopDelayMs + SHUTDOWN_TIMEOUT_MS).unref();
     await component[Symbol.asyncDispose]();
   } catch (error) {
     if (!(stop.signal.aborted && error === stop.signal.reason)) die(error);
