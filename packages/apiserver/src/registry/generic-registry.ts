@@ -18,12 +18,7 @@ import {
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
-import type {
-  AdmissionAttributes,
-  AdmissionPlugin,
-  AdmissionStore,
-  EquivalentResources,
-} from '../admission/admission.ts';
+import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission/admission.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import { objectKey } from '../storage/keys.ts';
@@ -68,7 +63,7 @@ export interface GenericRegistryOptions {
   /** For objects that may be stored otherwise than the registry has them. */
   readonly storageVersion?: StorageVersion | undefined;
   /** Other versions of the resource, which admission may be about. */
-  readonly equivalents?: EquivalentResources | undefined;
+  readonly equivalents?: AdmissionAttributes['equivalents'];
   readonly cache: WatchCache;
   readonly store: ObjectStore;
   readonly admission: readonly AdmissionPlugin[];
