@@ -165,6 +165,23 @@ const admission: readonly KnownDifference[] = [
   },
 ];
 
+const chance: readonly KnownDifference[] = [
+  {
+    reason: '1.20 takes applying the same StatefulSet in another second for a change.',
+    why: 'newer',
+    at: /(resourceVersion|^body)$/u,
+    request: /^statefulsets\.apps: (apply (again|with force|less)|watch all that happened)$/u,
+    sometimes: true,
+  },
+  {
+    reason: 'Which of two bindings allows what both allow is the order of a map.',
+    why: 'go',
+    at: /^body\.status\.(reason|nonResourceRules)/u,
+    request: /^access: (may eve get the version|what may I)/u,
+    sometimes: true,
+  },
+];
+
 export const knownDifferences: readonly KnownDifference[] = [
   ...tables,
   ...zeros,
@@ -172,4 +189,5 @@ export const knownDifferences: readonly KnownDifference[] = [
   ...go,
   ...refusals,
   ...admission,
+  ...chance,
 ];

@@ -308,4 +308,8 @@ export const singleDifferences: ReadonlySet<string> = new Set([
   'server: patch strategic and bad @ message',
   'server: patch strategic with a replacement @ outcome',
   'server: patch strategic with a bad directive @ outcome',
+  'ingresses.networking.k8s.io: create with bad labels @ message',
+  'networkpolicies.networking.k8s.io: create with bad labels @ message',
+  'csidrivers.storage.k8s.io: create with bad labels @ body.details.causes',
+  'csinodes.storage.k8s.io: create with bad labels @ body.details.causes',
 ]);
