@@ -30,6 +30,31 @@ async function allDifferences(): Promise<Difference[]> {
   return differences;
 }
 
+interface Verdict {
+  /** Differences that nothing lists, as JSON, by their place. */
+  readonly unknown: ReadonlyMap<string, string>;
+  /** Reasons of rules that explain nothing any more. */
+  readonly unused: ReadonlySet<string>;
+  /** Single differences that are listed, but not there any more. */
+  readonly gone: ReadonlySet<string>;
+}
+
+function judge(differences: readonly Difference[]): Verdict {
+  const used = new Set(differences.flatMap((each) => knownDifferences.filter((rule) => explains(rule, each))));
+  const single = differences.filter((each) => !knownDifferences.some((rule) => explains(rule, each)));
+  const places = new Set(single.map(placeOf));
+  const unused = knownDifferences.filter((rule) => rule.sometimes !== true && !used.has(rule));
+  return {
+    unknown: new Map(
+      single
+        .filter((each) => !singleDifferences.has(placeOf(each)))
+        .map((each) => [placeOf(each), JSON.stringify(each)]),
+    ),
+    unused: new Set(unused.map(({ reason }) => reason)),
+    gone: new Set([...singleDifferences].filter((place) => !places.has(place))),
+  };
+}
+
 await t.test(
   'the corpus is answered as by kube-apiserver 1.20, but for the differences that are listed',
   { skip: missingPrograms('kube-apiserver') },
@@ -40,22 +65,16 @@ await t.test(
     // All of them, for whoever changes the rules.
     const file = process.env['DIFFERENCES'];
     if (file !== undefined) await writeFile(file, differences.map((each) => `${JSON.stringify(each)}\n`).join(''));
-    const used = new Set(differences.flatMap((each) => knownDifferences.filter((rule) => explains(rule, each))));
-    const single = differences.filter((each) => !knownDifferences.some((rule) => explains(rule, each)));
-    const unknown = single.filter((each) => !singleDifferences.has(placeOf(each)));
-    t.comment(`${corpus.length} requests, ${differences.length} known differences`);
+    t.comment(`${differences.length} known differences`);
+    const first = judge(differences);
+    const isClean = first.unknown.size === 0 && first.unused.size === 0 && first.gone.size === 0;
+    // What is busy in the background of either server may be seen or not: only what is so twice counts.
+    const second = isClean ? first : judge(await allDifferences());
+    for (const each of first.unknown.values()) t.comment(each);
+    const unknown = [...first.unknown.keys()].filter((place) => second.unknown.has(place));
     t.same(unknown.slice(0, SHOWN_MAX), [], `${unknown.length} differences that no rule explains`);
-    t.same(
-      knownDifferences.filter((rule) => rule.sometimes !== true && !used.has(rule)).map(({ reason }) => reason),
-      [],
-      'every rule explains something',
-    );
-    const places = new Set(single.map(placeOf));
-    t.same(
-      [...singleDifferences].filter((place) => !places.has(place)),
-      [],
-      'every single difference is still there',
-    );
+    t.same([...first.unused.intersection(second.unused)], [], 'every rule explains something');
+    t.same([...first.gone.intersection(second.gone)], [], 'every single difference is still there');
   },
 );
 
