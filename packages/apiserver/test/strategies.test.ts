@@ -15,6 +15,18 @@ const resources: Readonly<Record<string, { group: string; resource: string; mode
   Event: { group: '', resource: 'events', model: 'CoreV1Event' },
   LimitRange: { group: '', resource: 'limitranges', model: 'V1LimitRange' },
   PersistentVolumeClaim: { group: '', resource: 'persistentvolumeclaims', model: 'V1PersistentVolumeClaim' },
+  PersistentVolume: { group: '', resource: 'persistentvolumes', model: 'V1PersistentVolume' },
+  ResourceQuota: { group: '', resource: 'resourcequotas', model: 'V1ResourceQuota' },
+  HorizontalPodAutoscaler: {
+    group: 'autoscaling',
+    resource: 'horizontalpodautoscalers',
+    model: 'V2HorizontalPodAutoscaler',
+  },
+  ValidatingWebhookConfiguration: {
+    group: 'admissionregistration.k8s.io',
+    resource: 'validatingwebhookconfigurations',
+    model: 'V1ValidatingWebhookConfiguration',
+  },
   Deployment: { group: 'apps', resource: 'deployments', model: 'V1Deployment' },
   ReplicaSet: { group: 'apps', resource: 'replicasets', model: 'V1ReplicaSet' },
   StatefulSet: { group: 'apps', resource: 'statefulsets', model: 'V1StatefulSet' },
@@ -525,6 +537,155 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
     const { errors } = create(kind, fields);
     t.same(errors, wanted, `${kind} ${JSON.stringify(fields)}`);
   }
+});
+
+const cidrMessage = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+
+void t.test('quotas and limits name resources, amounts and scopes that fit each other', async (t) => {
+  const quota = (spec: Json): string[] => create('ResourceQuota', { spec }).errors;
+  t.same(quota({ hard: { nonsense: '1' } }), [
+    'spec.hard[nonsense]: Invalid value: "nonsense": must be a standard resource type or fully qualified',
+    'spec.hard[nonsense]: Invalid value: "nonsense": must be a standard resource for quota',
+  ]);
+  t.same(quota({ hard: { storage: '1' } }), [
+    'spec.hard[storage]: Invalid value: "storage": must be a standard resource for quota',
+  ]);
+  t.same(quota({ hard: { pods: '500m' } }), ['spec.hard[pods]: Invalid value: "500m": must be an integer']);
+  const fine = { pods: '5', cpu: '500m', 'requests.storage': '1Gi', 'count/jobs.batch': '1', 'hugepages-2Mi': '2Mi' };
+  t.same(quota({ hard: { ...fine, 'gold.storageclass.storage.k8s.io/requests.storage': '1Gi' } }), []);
+
+  const both = ['BestEffort', 'NotBestEffort'];
+  t.same(quota({ hard: { pods: '1' }, scopes: both }), [
+    'spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes',
+  ]);
+  t.same(quota({ hard: { pods: '1' }, scopes: ['Some'] }), ['spec.scopes: Invalid value: ["Some"]: unsupported scope']);
+  t.same(quota({ hard: { pods: '1', cpu: '1' }, scopes: ['BestEffort'] }), [
+    'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+  ]);
+  t.same(quota({ hard: { services: '1' }, scopes: ['Terminating'] }), [
+    'spec.scopes: Invalid value: ["Terminating"]: unsupported scope applied to resource',
+  ]);
+  const path = 'spec.scopeSelector.matchExpressions';
+  const selects = (matchExpressions: Json[]): string[] =>
+    quota({ hard: { pods: '1' }, scopeSelector: { matchExpressions } });
+  t.same(selects([{ scopeName: 'PriorityClass', operator: 'In', values: ['high'] }]), []);
+  t.same(selects([{ scopeName: 'PriorityClass', operator: 'In' }]), [
+    `${path}.values: Required value: must be at least one value when \`operator\` is 'In' or 'NotIn' for scope selector`,
+  ]);
+  t.same(selects([{ scopeName: 'Some', operator: 'Like' }]), [
+    `${path}.scopeName: Invalid value: "Some": unsupported scope`,
+    `${path}.operator: Invalid value: "Like": not a valid selector operator`,
+  ]);
+
+  const limits = (limit: Json): string[] => create('LimitRange', { spec: { limits: [limit] } }).errors;
+  const ratio = 'spec.limits[0].maxLimitRequestRatio[cpu]';
+  t.same(limits({ type: 'Container', maxLimitRequestRatio: { cpu: '0.5' } }), [
+    `${ratio}: Invalid value: "500m": ratio 500m is less than 1`,
+  ]);
+  t.same(limits({ type: 'Pod', min: { cpu: '1' }, max: { cpu: '2' }, maxLimitRequestRatio: { cpu: '3' } }), [
+    `${ratio}: Invalid value: "3": ratio 3 is greater than max/min = 2.000000`,
+  ]);
+  t.same(limits({ type: 'Pod', min: { cpu: '1' }, max: { cpu: '2' }, maxLimitRequestRatio: { cpu: '2' } }), []);
+});
+
+void t.test('volumes, services, networks and webhooks are refused with upstream’s errors', async (t) => {
+  const volume = (source: Json): string[] =>
+    create('PersistentVolume', { spec: { accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, ...source } })
+      .errors;
+  t.same(volume({ hostPath: { path: '/x/../y' } }), [
+    `spec.hostPath.path: Invalid value: "/x/../y": must not contain '..'`,
+  ]);
+  t.same(volume({ hostPath: { path: '/x' } }), []);
+  t.same(
+    create('PersistentVolumeClaim', {
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '0' } } },
+    }).errors,
+    ['spec.resources[storage]: Invalid value: "0": must be greater than zero'],
+  );
+
+  const service = (spec: Json, metadata: Json = {}): string[] =>
+    create('Service', { metadata, spec: { ports: [{ port: 80 }], ...spec } }).errors;
+  const onlyBalanced = "Forbidden: may only be used when `type` is 'LoadBalancer'";
+  t.same(service({ loadBalancerSourceRanges: ['10.0.0.0/8'] }), [`spec.LoadBalancerSourceRanges: ${onlyBalanced}`]);
+  const annotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+  t.same(service({}, { annotations: { [annotation]: '10.0.0.0/8' } }), [
+    `metadata.annotations[${annotation}]: ${onlyBalanced}`,
+  ]);
+  t.same(service({ type: 'LoadBalancer', loadBalancerSourceRanges: [' 10.0.0.0/8', 'x'] }), [
+    `spec.LoadBalancerSourceRanges[1]: Invalid value: "x": ${cidrMessage}`,
+  ]);
+  for (const type of ['NodePort', 'LoadBalancer'])
+    t.same(service({ type, clusterIP: 'None' }), [
+      `spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for ${type} services`,
+    ]);
+  t.same(service({ type: 'LoadBalancer', ports: [{ port: 10_250 }] }), [
+    'spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet',
+  ]);
+
+  const peer = (ipBlock: Json): string[] =>
+    create('NetworkPolicy', { spec: { ingress: [{ from: [{ ipBlock }] }] } }).errors;
+  const block = 'spec.ingress[0].from[0].ipBlock';
+  t.same(peer({ cidr: 'x' }), [`${block}.cidr: Invalid value: "x": ${cidrMessage}`]);
+  t.same(peer({ cidr: '10.0.0.0/8', except: ['10.1.0.0/16', '11.0.0.0/16', '10.0.0.0/8', 'x', '::/0'] }), [
+    `${block}.except[1]: Invalid value: "11.0.0.0/16": must be a strict subset of \`cidr\``,
+    `${block}.except[2]: Invalid value: "10.0.0.0/8": must be a strict subset of \`cidr\``,
+    `${block}.except[3]: Invalid value: "x": ${cidrMessage}`,
+    `${block}.except[4]: Invalid value: "::/0": must be a strict subset of \`cidr\``,
+  ]);
+  t.same(peer({ cidr: '2001:db8::/32', except: ['2001:db8:1::/48', '::ffff:1.2.3.4/128'] }), [
+    `${block}.except[1]: Invalid value: "::ffff:1.2.3.4/128": must be a strict subset of \`cidr\``,
+  ]);
+  t.same(peer({ cidr: '::/0', except: ['::1/128', '1::/16', '1:2:3:4:5:6:7:8/128', '::1.2.3.4/127'] }), []);
+
+  const webhook = (fields: Json): string[] =>
+    create('ValidatingWebhookConfiguration', {
+      webhooks: [
+        {
+          name: 'a.example.com',
+          sideEffects: 'None',
+          admissionReviewVersions: ['v1'],
+          clientConfig: { url: 'https://localhost/' },
+          ...fields,
+        },
+      ],
+    }).errors;
+  t.same(webhook({ admissionReviewVersions: ['v9'] }), [
+    'webhooks[0].admissionReviewVersions: Invalid value: ["v9"]: must include at least one of v1, v1beta1',
+  ]);
+  t.same(webhook({ admissionReviewVersions: ['v1', 'v9', 'v1'] }), [
+    'webhooks[0].admissionReviewVersions[2]: Invalid value: "v1": duplicate version',
+  ]);
+  const rule = 'webhooks[0].rules[0]';
+  t.same(webhook({ rules: [{}] }), [
+    `${rule}.operations: Required value`,
+    `${rule}.apiGroups: Required value`,
+    `${rule}.apiVersions: Required value`,
+    `${rule}.resources: Required value`,
+  ]);
+  const matched = { operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods', 'pods/*'] };
+  t.same(webhook({ rules: [matched] }), []);
+  t.same(webhook({ rules: [{ ...matched, operations: ['*', 'PATCH'], scope: 'Some' }] }), [
+    `${rule}.operations: Invalid value: ["*","PATCH"]: if '*' is present, must not specify other operations`,
+    `${rule}.operations[1]: Unsupported value: "PATCH": supported values: "*", "CONNECT", "CREATE", "DELETE", "UPDATE"`,
+    `${rule}.scope: Unsupported value: "Some": supported values: "*", "Cluster", "Namespaced"`,
+  ]);
+  t.same(webhook({ rules: [{ ...matched, resources: ['pods/*', 'pods/log', '*', 'nodes'] }] }), [
+    `${rule}.resources[1]: Invalid value: "pods/log": if 'pods/*' is present, must not specify pods/log`,
+    `${rule}.resources: Invalid value: ["pods/*","pods/log","*","nodes"]: if '*' is present, must not specify other resources without subresources`,
+  ]);
+});
+
+void t.test('names that are parts of a path, mirrors without a node', async (t) => {
+  const target = { maxReplicas: 1, scaleTargetRef: { apiVersion: 'apps/v1', kind: 'De/ploy', name: 'w/eb' } };
+  t.same(create('HorizontalPodAutoscaler', { spec: target }).errors, [
+    `spec.scaleTargetRef.kind: Invalid value: "De/ploy": may not contain '/'`,
+    `spec.scaleTargetRef.name: Invalid value: "w/eb": may not contain '/'`,
+  ]);
+  const metadata = { annotations: { 'kubernetes.io/config.mirror': 'x' } };
+  t.same(create('Pod', { metadata, ...pod() }).errors, [
+    'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if mirror pod annotation is set',
+  ]);
+  t.same(create('Pod', { metadata, ...pod({ nodeName: 'n' }) }).errors, []);
 });
 
 void t.test('updates change what upstream lets them change', async (t) => {

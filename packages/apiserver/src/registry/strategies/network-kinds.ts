@@ -15,6 +15,7 @@ import {
   type UnstructuredObject,
 } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
+import { cidr, isStrictSubset } from './cidr.ts';
 import { setEndpointsDefaults, setEndpointSliceDefaults } from './core-defaults.ts';
 import {
   dnsLabel,
@@ -293,11 +294,26 @@ function validatePolicyRule(
       ...validateLabelSelector(`${at}.namespaceSelector`, namespaceSelector),
     );
     if (ipBlock !== undefined) {
-      errors.push(...required(`${at}.ipBlock.cidr`, ipBlock.cidr));
+      errors.push(...validateIpBlock(`${at}.ipBlock`, ipBlock));
       if (podSelector !== undefined || namespaceSelector !== undefined)
         errors.push(fieldForbidden(at, 'may not specify both ipBlock and another peer'));
     } else if (podSelector === undefined && namespaceSelector === undefined)
       errors.push(fieldRequired(at, 'must specify a peer'));
   }
   return errors;
+}
+
+function validateIpBlock(
+  path: string,
+  { cidr: outer = '', except = [] }: NonNullable<PolicyPeer['ipBlock']>,
+): FieldError[] {
+  if (outer === '') return [fieldRequired(`${path}.cidr`)];
+  const errors = cidr(`${path}.cidr`, outer);
+  if (errors.length > 0) return errors;
+  return except.flatMap((inner, i) => {
+    const at = `${path}.except[${i}]`;
+    return isStrictSubset(inner, outer) === false
+      ? [fieldInvalid(at, inner, 'must be a strict subset of `cidr`')]
+      : cidr(at, inner);
+  });
 }

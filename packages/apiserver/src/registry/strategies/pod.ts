@@ -16,6 +16,8 @@ import { validatePodSpec } from './pod-spec.ts';
 import { ephemeralContainersStrategy, resizeStrategy } from './pod-subresources.ts';
 import { validateTolerations } from './scheduling.ts';
 
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
+
 const asPod = (object: UnstructuredObject): Pod => object;
 const emptySpec: PodSpec = { containers: [] };
 const specOf = (object: UnstructuredObject): PodSpec => asPod(object).spec ?? emptySpec;
@@ -52,9 +54,17 @@ function prepareForCreate(object: UnstructuredObject): void {
     ];
 }
 
+/** The mirror of a static pod is on the node of the kubelet that runs it. */
+function validateMirror({ metadata, spec }: Pod): FieldError[] {
+  const value = metadata?.annotations?.[mirrorAnnotation];
+  if (value === undefined || (spec?.nodeName ?? '') !== '') return [];
+  const path = `metadata.annotations[${mirrorAnnotation}]`;
+  return [fieldInvalid(path, value, 'must set spec.nodeName if mirror pod annotation is set')];
+}
+
 function validate(object: UnstructuredObject): FieldError[] {
   const pod = asPod(object);
-  const errors = validatePodSpec(pod.spec, 'spec');
+  const errors = [...validateMirror(pod), ...validatePodSpec(pod.spec, 'spec')];
   for (const [field, containers] of [
     ['containers', pod.spec?.containers],
     ['initContainers', pod.spec?.initContainers],
@@ -71,7 +81,7 @@ function validate(object: UnstructuredObject): FieldError[] {
 function validateUpdate(object: UnstructuredObject, oldObject: UnstructuredObject): FieldError[] {
   const spec = specOf(object);
   const old = specOf(oldObject);
-  const errors = validatePodSpec(spec, 'spec');
+  const errors = [...validateMirror(asPod(object)), ...validatePodSpec(spec, 'spec')];
   const counts = validateContainerCounts(spec, old);
   if (counts.length > 0) return [...errors, ...counts];
   errors.push(...validateImages(spec, old), ...validateDeadline(spec, old), ...validateAddedTolerations(spec, old));

@@ -1,21 +1,23 @@
-/** HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass, RuntimeClass, ResourceQuota, LimitRange, CSR, webhooks. */
+/** HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass, RuntimeClass, LimitRange, CSR, webhooks. */
 import {
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
   fieldRequired,
+  isValidPathSegmentName,
   type FieldError,
   type IntOrString,
   type LabelSelector,
   type UnstructuredObject,
 } from '@naru/api';
 import { clientConfigErrors, type ClientConfig } from './webhook-client-config.ts';
+import { reviewVersionErrors, webhookRuleErrors, type WebhookRule } from './webhook-rules.ts';
 import type { Strategy } from '../strategy.ts';
 import { setLimitRangeDefaults } from './core-defaults.ts';
-import { immutable, intOrPercent, dnsLabel, dnsSubdomain, optionalOneOf, required } from './field-rules.ts';
+import { immutable, intOrPercent, invalidAll, dnsLabel, dnsSubdomain, optionalOneOf, required } from './field-rules.ts';
 import { keepFields } from './keep-fields.ts';
 import { validateLabelSelector } from './label-selectors.ts';
-import { quantityAt, validateResourceAmount } from './resource-requirements.ts';
+import { quantityAt } from './resource-requirements.ts';
 
 const SYSTEM_PRIORITY_MIN = 1_000_000_000;
 const WEBHOOK_TIMEOUT_SECONDS = 10;
@@ -28,6 +30,12 @@ interface HpaSpec {
   scaleTargetRef: { kind?: string; name?: string };
   metrics: { type?: string }[];
   behavior: Record<'scaleUp' | 'scaleDown', Record<string, unknown> | undefined>;
+}
+
+function requiredPathSegment(path: string, value: string | undefined): FieldError[] {
+  return value === undefined || value === ''
+    ? [fieldRequired(path)]
+    : invalidAll(path, value, isValidPathSegmentName(value));
 }
 
 export const hpaStrategy: Strategy = {
@@ -49,8 +57,8 @@ export const hpaStrategy: Strategy = {
       errors.push(fieldInvalid('spec.maxReplicas', maxReplicas, 'must be greater than or equal to `minReplicas`'));
     return [
       ...errors,
-      ...required('spec.scaleTargetRef.kind', scaleTargetRef.kind),
-      ...required('spec.scaleTargetRef.name', scaleTargetRef.name),
+      ...requiredPathSegment('spec.scaleTargetRef.kind', scaleTargetRef.kind),
+      ...requiredPathSegment('spec.scaleTargetRef.name', scaleTargetRef.name),
     ];
   },
 };
@@ -129,38 +137,6 @@ export const runtimeClassStrategy: Strategy = {
   validateUpdate: (object, old) => immutable('handler', object['handler'], old['handler']),
 };
 
-interface QuotaSpec {
-  hard: Record<string, string>;
-  scopes: string[];
-}
-
-export const resourceQuotaStrategy: Strategy = {
-  prepareForCreate(object) {
-    object['status'] = {};
-  },
-  validate(object) {
-    const { hard = {}, scopes = [] } = specOf<QuotaSpec>(object);
-    return [
-      ...Object.entries(hard).flatMap(([name, amount]) => validateResourceAmount(`spec.hard[${name}]`, name, amount)),
-      ...scopes.flatMap((scope) =>
-        optionalOneOf('spec.scopes', scope, [
-          'BestEffort',
-          'CrossNamespacePodAffinity',
-          'NotBestEffort',
-          'NotTerminating',
-          'PriorityClass',
-          'Terminating',
-          'VolumeAttributesClass',
-        ]),
-      ),
-    ];
-  },
-  validateUpdate: (object, old) => [
-    ...(resourceQuotaStrategy.validate?.(object) ?? []),
-    ...immutable('spec.scopes', specOf<QuotaSpec>(object).scopes, specOf<QuotaSpec>(old).scopes),
-  ],
-};
-
 type Resources = Record<string, string>;
 interface LimitItem {
   type?: string;
@@ -168,6 +144,7 @@ interface LimitItem {
   max?: Resources;
   default?: Resources;
   defaultRequest?: Resources;
+  maxLimitRequestRatio?: Resources;
 }
 
 export const limitRangeStrategy: Strategy = {
@@ -185,7 +162,7 @@ export const limitRangeStrategy: Strategy = {
         for (const field of ['default', 'defaultRequest'] as const)
           if (limit[field] !== undefined)
             errors.push(fieldForbidden(`${path}.${field}`, "may not be specified when `type` is 'Pod'"));
-      return [...errors, ...validateLimitOrder(path, limit)];
+      return [...errors, ...validateLimitOrder(path, limit), ...validateRatios(path, limit)];
     });
   },
   allowCreateOnUpdate: true,
@@ -222,6 +199,26 @@ function validateLimitOrder(path: string, limit: LimitItem): FieldError[] {
           );
       }
     }
+  }
+  return errors;
+}
+
+/** How often a limit may be its request: once at least, and no more than the bounds of both allow. */
+function validateRatios(path: string, { min = {}, max = {}, maxLimitRequestRatio = {} }: LimitItem): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [name, text] of Object.entries(maxLimitRequestRatio)) {
+    const at = `${path}.maxLimitRequestRatio[${name}]`;
+    const ratio = quantityAt(at, text, errors);
+    if (ratio === undefined) continue;
+    const shown = ratio.toString();
+    if (ratio.toNumber() < 1) errors.push(fieldInvalid(at, shown, `ratio ${shown} is less than 1`));
+    const [low, high] = [min[name], max[name]];
+    if (low === undefined || high === undefined) continue;
+    const [least, most] = [quantityAt(at, low, []), quantityAt(at, high, [])];
+    if (least === undefined || most === undefined) continue;
+    const bound = most.toNumber() / least.toNumber();
+    if (ratio.toNumber() > bound)
+      errors.push(fieldInvalid(at, shown, `ratio ${shown} is greater than max/min = ${bound.toFixed(6)}`));
   }
   return errors;
 }
@@ -292,7 +289,7 @@ interface Webhook {
   reinvocationPolicy?: string;
   admissionReviewVersions?: string[];
   clientConfig?: ClientConfig;
-  rules?: { scope?: string }[];
+  rules?: WebhookRule[];
 }
 
 const webhooksOf = (object: UnstructuredObject): Webhook[] => (object['webhooks'] ?? []) as Webhook[];
@@ -343,8 +340,10 @@ function validateWebhook(path: string, webhook: Webhook): FieldError[] {
         fieldInvalid(`${path}.name`, name, 'should be a domain with at least three segments separated by dots'),
       );
   }
-  if (admissionReviewVersions.length === 0)
-    errors.push(fieldRequired(`${path}.admissionReviewVersions`, 'must specify one of v1, v1beta1'));
+  errors.push(
+    ...reviewVersionErrors(`${path}.admissionReviewVersions`, admissionReviewVersions),
+    ...(webhook.rules ?? []).flatMap((rule, i) => webhookRuleErrors(`${path}.rules[${i}]`, rule)),
+  );
   if (sideEffects === undefined)
     errors.push(fieldRequired(`${path}.sideEffects`, 'must specify one of None, NoneOnDryRun'));
   else errors.push(...optionalOneOf(`${path}.sideEffects`, sideEffects, ['None', 'NoneOnDryRun']));

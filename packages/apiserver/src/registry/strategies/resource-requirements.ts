@@ -40,13 +40,18 @@ export function isExtendedResource(name: string): boolean {
   return name.includes('/') && !name.startsWith('requests.') && !/^([^/]*\.)?kubernetes\.io\//u.test(name);
 }
 
-/** An amount of a resource: not negative; whole for extended resources. */
-export function validateResourceAmount(path: string, name: string, text: string): FieldError[] {
+/** An amount of a resource: not negative; whole for extended resources and those that are `counted`. */
+export function validateResourceAmount(
+  path: string,
+  name: string,
+  text: string,
+  counted: readonly string[] = [],
+): FieldError[] {
   const errors: FieldError[] = [];
   const quantity = quantityAt(path, text, errors);
   if (quantity === undefined) return errors;
   if (quantity.sign < 0) errors.push(fieldInvalid(path, text, isNegativeErrorMessage));
-  if (isExtendedResource(name) && !Number.isInteger(quantity.toNumber()))
+  if ((isExtendedResource(name) || counted.includes(name)) && !Number.isInteger(quantity.toNumber()))
     errors.push(fieldInvalid(path, text, 'must be an integer'));
   return errors;
 }

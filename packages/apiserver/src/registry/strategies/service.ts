@@ -11,6 +11,7 @@ import {
   type UnstructuredObject,
 } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
+import { cidr } from './cidr.ts';
 import { setServiceDefaults } from './core-defaults.ts';
 import {
   deepEqual,
@@ -29,6 +30,8 @@ import { keepAllocatedFields } from './service-fields.ts';
 type ServiceSpec = NonNullable<Service['spec']>;
 
 const CLIENT_IP_TIMEOUT_SECONDS_MAX = 86_400;
+const KUBELET_PORT = 10_250;
+const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
 const protocols = ['SCTP', 'TCP', 'UDP'];
 const serviceTypes = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const familyPolicies = ['PreferDualStack', 'RequireDualStack', 'SingleStack'];
@@ -50,6 +53,7 @@ function validateService(object: UnstructuredObject): FieldError[] {
   errors.push(
     ...oneOf('spec.type', spec.type, serviceTypes),
     ...validatePorts(spec),
+    ...validateSourceRanges(object, spec),
     ...validateTrafficPolicies(spec),
     ...validateFamilies(spec),
     ...validateClusterIps(spec),
@@ -58,6 +62,7 @@ function validateService(object: UnstructuredObject): FieldError[] {
 }
 
 function validateType(spec: ServiceSpec): FieldError[] {
+  if (spec.type === 'LoadBalancer' || spec.type === 'NodePort') return validateExposed(spec, spec.type);
   if (spec.type !== 'ExternalName') return [];
   const errors: FieldError[] = [];
   const name = (spec.externalName ?? '').replace(/\.$/u, '');
@@ -68,6 +73,38 @@ function validateType(spec: ServiceSpec): FieldError[] {
     if (value !== undefined && value.length > 0)
       errors.push(fieldForbidden(`spec.${field}`, 'may not be set for ExternalName services'));
   }
+  return errors;
+}
+
+function validateExposed(spec: ServiceSpec, type: string): FieldError[] {
+  const errors: FieldError[] = [];
+  // Load balancers of some clouds open more than what they are told.
+  if (type === 'LoadBalancer')
+    for (const [i, { port }] of (spec.ports ?? []).entries())
+      if (port === KUBELET_PORT)
+        errors.push(
+          fieldInvalid(
+            `spec.ports[${i}]`,
+            port,
+            `may not expose port ${KUBELET_PORT} externally since it is used by kubelet`,
+          ),
+        );
+  if (isHeadless(spec))
+    errors.push(fieldInvalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${type} services`));
+  return errors;
+}
+
+/** The networks a load balancer lets in, by the field or else by the annotation that came before it. */
+function validateSourceRanges({ metadata }: UnstructuredObject, spec: ServiceSpec): FieldError[] {
+  const ranges = spec.loadBalancerSourceRanges ?? [];
+  const annotation = metadata.annotations?.[sourceRangesAnnotation];
+  if (ranges.length === 0 && annotation === undefined) return [];
+  const path = ranges.length > 0 ? 'spec.LoadBalancerSourceRanges' : `metadata.annotations[${sourceRangesAnnotation}]`;
+  const errors: FieldError[] = [];
+  if (spec.type !== 'LoadBalancer') errors.push(fieldForbidden(path, "may only be used when `type` is 'LoadBalancer'"));
+  for (const [i, range] of ranges.entries()) errors.push(...cidr(`${path}[${i}]`, range.trim()));
+  if (ranges.length === 0 && annotation !== undefined && annotation.trim() !== '')
+    errors.push(...annotation.split(',').flatMap((range) => cidr(path, range.trim())));
   return errors;
 }
 

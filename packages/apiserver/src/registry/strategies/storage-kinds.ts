@@ -1,10 +1,12 @@
 /** PersistentVolume, PersistentVolumeClaim, StorageClass. */
-import { fieldForbidden, fieldRequired, type FieldError, type UnstructuredObject } from '@naru/api';
+import { fieldForbidden, fieldInvalid, fieldRequired, type FieldError, type UnstructuredObject } from '@naru/api';
 import type { Strategy } from '../strategy.ts';
+import { noBacksteps } from './containers.ts';
 import { setPersistentVolumeClaimDefaults, setPersistentVolumeDefaults } from './core-defaults.ts';
 import { deepEqual, immutable, optionalOneOf, required } from './field-rules.ts';
 import { validateLabelSelector } from './label-selectors.ts';
 import { quantityAt, validateResourceAmount } from './resource-requirements.ts';
+import { hostPathTypes } from './volumes.ts';
 
 const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
 const volumeFields: ReadonlySet<string> = new Set([
@@ -24,11 +26,27 @@ interface VolumeSpec {
   accessModes?: string[];
   persistentVolumeReclaimPolicy?: string;
   volumeMode?: string;
+  hostPath?: { path?: string; type?: string };
+  local?: { path?: string };
 }
 
 function validateAccessModes(modes: readonly string[] | undefined): FieldError[] {
   if ((modes ?? []).length === 0) return [fieldRequired('spec.accessModes')];
   return (modes ?? []).flatMap((mode) => optionalOneOf('spec.accessModes', mode, accessModes));
+}
+
+function positiveQuantity(path: string, amount: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const quantity = quantityAt(path, amount, errors);
+  if (quantity !== undefined && quantity.sign <= 0)
+    errors.push(fieldInvalid(path, quantity.toString(), 'must be greater than zero'));
+  return errors;
+}
+
+/** A path of the host: said, and not one that goes up. */
+function hostDirectory(path: string, source: { path?: string } | undefined): FieldError[] {
+  if (source === undefined) return [];
+  return [...required(path, source.path), ...noBacksteps(path, source.path ?? '')];
 }
 
 function validatePersistentVolume(object: UnstructuredObject): FieldError[] {
@@ -38,11 +56,7 @@ function validatePersistentVolume(object: UnstructuredObject): FieldError[] {
   if (Object.keys(capacity).length === 0) errors.push(fieldRequired('spec.capacity'));
   for (const [name, amount] of Object.entries(capacity)) {
     const path = `spec.capacity[${name}]`;
-    const problems: FieldError[] = [];
-    const quantity = quantityAt(path, amount, problems);
-    errors.push(...problems);
-    if (quantity !== undefined && quantity.sign <= 0)
-      errors.push({ type: 'FieldValueInvalid', field: path, value: amount, detail: 'must be greater than zero' });
+    errors.push(...positiveQuantity(path, amount));
   }
   errors.push(
     ...optionalOneOf('spec.persistentVolumeReclaimPolicy', spec.persistentVolumeReclaimPolicy, [
@@ -54,6 +68,15 @@ function validatePersistentVolume(object: UnstructuredObject): FieldError[] {
   );
   const sources = Object.keys(spec).filter((field) => !volumeFields.has(field));
   if (sources.length === 0) errors.push(fieldRequired('spec', 'must specify a volume type'));
+  errors.push(
+    ...hostDirectory('spec.hostPath.path', spec.hostPath),
+    ...optionalOneOf('spec.hostPath.type', spec.hostPath?.type, hostPathTypes),
+    ...hostDirectory('spec.local.path', spec.local),
+  );
+  if (spec.hostPath?.path === '/' && spec.persistentVolumeReclaimPolicy === 'Recycle')
+    errors.push(
+      fieldForbidden('spec.persistentVolumeReclaimPolicy', "may not be 'recycle' for a hostPath mount of '/'"),
+    );
   for (const extra of sources.slice(1))
     errors.push(fieldForbidden(`spec.${extra}`, 'may not specify more than 1 volume type'));
   return errors;
@@ -96,7 +119,12 @@ function validateClaim(object: UnstructuredObject): FieldError[] {
     ...validateAccessModes(spec.accessModes),
     ...(storage === undefined
       ? [fieldRequired('spec.resources[storage]')]
-      : validateResourceAmount('spec.resources[storage]', 'storage', storage)),
+      : [
+          ...validateResourceAmount('spec.resources[storage]', 'storage', storage).filter(
+            ({ type }) => type === 'FieldValueInvalid',
+          ),
+          ...positiveQuantity('spec.resources[storage]', storage),
+        ]),
     ...optionalOneOf('spec.volumeMode', spec.volumeMode, ['Block', 'Filesystem']),
   ];
 }

@@ -12,6 +12,7 @@ import { podStrategy } from './pod.ts';
 import * as policy from './policy-kinds.ts';
 import * as rbac from './rbac-kinds.ts';
 import { requiredFieldErrors } from './required-fields.ts';
+import { resourceQuotaStrategy } from './resource-quota.ts';
 import { serviceStrategy } from './service.ts';
 import * as storage from './storage-kinds.ts';
 import * as templates from './template-kinds.ts';
@@ -30,7 +31,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
   pods: podStrategy,
   podtemplates: templates.podTemplateStrategy,
   replicationcontrollers: workloads.replicationControllerStrategy,
-  resourcequotas: policy.resourceQuotaStrategy,
+  resourcequotas: resourceQuotaStrategy,
   secrets: core.secretStrategy,
   services: serviceStrategy,
   'mutatingadmissionpolicies.admissionregistration.k8s.io': admission.mutatingAdmissionPolicyStrategy,

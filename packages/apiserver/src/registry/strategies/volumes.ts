@@ -3,7 +3,7 @@ import { descendingPath, noBacksteps, validateFieldRef, validateResourceFieldRef
 import { optionalOneOf, required, requiredDnsLabel } from './field-rules.ts';
 import { quantityAt } from './resource-requirements.ts';
 
-const hostPathTypes = [
+export const hostPathTypes = [
   '',
   'BlockDevice',
   'CharDevice',
