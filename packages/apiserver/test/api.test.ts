@@ -286,6 +286,42 @@ async function deletions(t: Test, api: ApiFixture): Promise<void> {
       body: [{ op: 'remove', path: '/metadata/finalizers' }],
     });
   t.strictSame(names(await api.request('GET', configMaps)), []);
+  await jobDeletions(t, api);
+}
+
+/** The pods of a Job outlive it unless the client says otherwise, as they always have in batch/v1. */
+async function jobDeletions(t: Test, api: ApiFixture): Promise<void> {
+  const jobs = '/apis/batch/v1/namespaces/default/jobs';
+  const template = { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i' }] } };
+  const create = async (name: string, finalizers: string[] = []): Promise<void> => {
+    const answer = await api.request('POST', jobs, { body: { metadata: { name, finalizers }, spec: { template } } });
+    if (answer.status !== 201) throw new Error(answer.text);
+  };
+  const release = async (name: string): Promise<unknown> =>
+    await api.request('PATCH', `${jobs}/${name}`, {
+      type: 'application/merge-patch+json',
+      body: { metadata: { finalizers: null } },
+    });
+  await create('plain');
+  const plain = await api.request('DELETE', `${jobs}/plain`);
+  t.match(plain, { status: 200, body: { kind: 'Job', metadata: { finalizers: ['orphan'] } } });
+  await release('plain');
+
+  await create('told');
+  const told = await api.request('DELETE', `${jobs}/told`, { body: { propagationPolicy: 'Background' } });
+  t.match(told, { status: 200, body: { kind: 'Status' } });
+
+  await create('foreground', ['foregroundDeletion']);
+  const foreground = await api.request('DELETE', `${jobs}/foreground`);
+  t.strictSame(foreground.body.metadata['finalizers'], ['foregroundDeletion'], 'its finalizer overrides the default');
+  await release('foreground');
+
+  await create('listed');
+  t.equal((await api.request('DELETE', jobs)).status, 200);
+  const listed = await api.request('GET', `${jobs}/listed`);
+  t.match(listed.body.metadata, { deletionTimestamp: String, finalizers: ['orphan'] });
+  await release('listed');
+  t.strictSame(names(await api.request('GET', jobs)), []);
 }
 
 async function bindings(t: Test, api: ApiFixture): Promise<void> {

@@ -1,5 +1,6 @@
 import { builtInResources, formatFieldError, type UnstructuredObject } from '@naru/api';
 import t from 'tap';
+import { nameProblems, nameRuleOf } from '../src/registry/object-meta.ts';
 import { registrationFor } from '../src/registry/registrations.ts';
 import { strategyFor } from '../src/registry/strategies/strategies.ts';
 
@@ -676,6 +677,10 @@ void t.test('volumes, services, networks and webhooks are refused with upstreamâ
 });
 
 void t.test('names that are parts of a path, mirrors without a node', async (t) => {
+  const csr = builtInResources.find(({ resource }) => resource === 'certificatesigningrequests');
+  if (csr === undefined) throw new Error('no such resource');
+  t.strictSame(nameProblems('Bad_Name', nameRuleOf(csr)), []);
+  t.strictSame(nameProblems('a/b', nameRuleOf(csr)), ["may not contain '/'"]);
   const target = { maxReplicas: 1, scaleTargetRef: { apiVersion: 'apps/v1', kind: 'De/ploy', name: 'w/eb' } };
   t.same(create('HorizontalPodAutoscaler', { spec: target }).errors, [
     `spec.scaleTargetRef.kind: Invalid value: "De/ploy": may not contain '/'`,

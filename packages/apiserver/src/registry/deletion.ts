@@ -144,7 +144,9 @@ function finalizersFor(
   const orphan = isToldOtherwise
     ? orphanDependents === true || propagationPolicy === 'Orphan'
     : present.includes(orphanFinalizer) ||
-      (defaultPropagation === 'Orphan' && metadata.deletionTimestamp === undefined);
+      (defaultPropagation === 'Orphan' &&
+        metadata.deletionTimestamp === undefined &&
+        !present.includes(foregroundFinalizer));
   const foreground = isToldOtherwise
     ? propagationPolicy === 'Foreground'
     : !orphan && present.includes(foregroundFinalizer);

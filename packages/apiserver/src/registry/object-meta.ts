@@ -31,6 +31,7 @@ const nameRules: Readonly<Record<string, NameRule>> = {
   'services.': 'dns-1035-label',
   // An APIService is called VERSION.GROUP, and the core group has no name.
   'apiservices.apiregistration.k8s.io': 'path-segment',
+  'certificatesigningrequests.certificates.k8s.io': 'path-segment',
   'roles.rbac.authorization.k8s.io': 'path-segment',
   'rolebindings.rbac.authorization.k8s.io': 'path-segment',
   'clusterroles.rbac.authorization.k8s.io': 'path-segment',

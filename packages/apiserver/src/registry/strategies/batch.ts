@@ -131,6 +131,8 @@ export const jobStrategy: Strategy = {
   },
   validate: validateJob,
   validateUpdate: validateJobUpdate,
+  // As batch/v1 has always done; kubectl says which policy it wants.
+  defaultPropagation: 'Orphan',
   selectableFields: {
     'status.successful': (object) => String((object as unknown as Job).status?.succeeded ?? 0),
   },
