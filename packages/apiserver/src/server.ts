@@ -31,10 +31,10 @@ import type { ApiRequest, ApiResponse } from './server/api-request.ts';
 import { CacheReads } from './server/cache-reads.ts';
 import { ApiDocuments } from './server/api-documents.ts';
 import { answerHealth, type HealthCheck } from './server/health.ts';
-import { createHttpServer } from './server/http-server.ts';
+import { createHttpServer, writeNotFound } from './server/http-server.ts';
 import { KubeletProxy } from './server/kubelet-proxy.ts';
 import { ServerMetrics } from './server/metrics.ts';
-import { noSuchResource, verbNotAllowed } from './server/refusals.ts';
+import { verbNotAllowed } from './server/refusals.ts';
 import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
 import type { ServedResources } from './server/served-resource.ts';
@@ -307,7 +307,10 @@ export class ApiServer implements Component {
     if (info.verb !== 'get' && info.verb !== 'head') throw verbNotAllowed();
     if (this.#documents.answerAggregated(info.path, raw, response)) return { type: 'streamed' };
     const value = this.#documents.discovery(info.path, this.#address());
-    if (value === undefined) throw noSuchResource();
+    if (value === undefined) {
+      writeNotFound(response);
+      return { type: 'streamed' };
+    }
     response.setHeader('vary', 'Accept');
     return { type: 'value', code: 200, value };
   }
@@ -324,6 +327,10 @@ export class ApiServer implements Component {
   ): Promise<boolean> {
     const [, root = '', ...rest] = info.path.split('/');
     switch (root) {
+      case '':
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify({ paths: this.#paths() }, undefined, 2));
+        return true;
       case 'healthz':
       case 'livez':
       case 'readyz': {
@@ -349,6 +356,17 @@ export class ApiServer implements Component {
       default:
         return false;
     }
+  }
+
+  /** What there is to ask for, as `/` says. */
+  #paths(): readonly string[] {
+    const health = (['healthz', 'livez', 'readyz'] as const).flatMap((endpoint) => [
+      `/${endpoint}`,
+      ...[...this.#checks(endpoint).keys()].map((check) => `/${endpoint}/${check}`),
+    ]);
+    const issuer = this.#issuerDiscovery === undefined ? [] : ['/.well-known/openid-configuration', '/openid/v1/jwks'];
+    const others = ['/metrics', '/openapi/v2', '/openapi/v3', '/openapi/v3/', '/version'];
+    return [...this.#documents.paths(), ...health, ...issuer, ...others].toSorted();
   }
 
   async #answerOpenApi(path: string, raw: IncomingMessage, response: ServerResponse): Promise<boolean> {

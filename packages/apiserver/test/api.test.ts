@@ -213,7 +213,15 @@ async function watches(t: Test, api: ApiFixture): Promise<void> {
     ['ADDED', 'DELETED'],
   );
 
+  const old = '/api/v1/watch/namespaces/default/configmaps';
+  for (const path of [old, `${old}/a`])
+    t.strictSame(
+      (await take(api.watch(`${path}?resourceVersion=${revision}`), 3)).map(({ type }) => type),
+      ['ADDED', 'MODIFIED', 'DELETED'],
+      path,
+    );
   await api.request('POST', configMaps, { body: configMap('b') });
+  t.match(await api.request('GET', `${configMaps}/b?watch=true`), { status: 200, body: { kind: 'ConfigMap' } });
   const initial = await take(
     api.watch(
       `${configMaps}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`,

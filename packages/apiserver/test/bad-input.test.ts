@@ -490,9 +490,14 @@ await t.test('unknown fields become warnings unless they are ignored', async (t)
 });
 
 await t.test('paths outside the API get the plain 404, and YAML clients get YAML refusals', async (t) => {
-  const plain = await api.request('GET', '/nonsense');
-  t.equal(plain.status, 404);
-  t.equal(plain.text, '404 page not found\n');
+  for (const path of ['/nonsense', '/apis/nonsense', '/apis/apps/v9']) {
+    const plain = await api.request('GET', path);
+    t.equal(plain.status, 404, path);
+    t.equal(plain.text, '404 page not found\n', path);
+  }
+  const { paths } = (await api.request('GET', '/')).body as unknown as { readonly paths: readonly string[] };
+  for (const path of ['/api/v1', '/apis', '/apis/apps', '/apis/apps/v1', '/healthz', '/readyz/etcd', '/version'])
+    t.ok(paths.includes(path), path);
   const yaml = await api.request('GET', `${configMaps}/none`, { headers: { accept: 'application/yaml' } });
   t.match(yaml.text, /^kind: Status$/mu);
 });

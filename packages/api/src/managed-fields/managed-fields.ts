@@ -4,7 +4,7 @@
  */
 import type { ObjectMeta, UnstructuredObject } from '../object.ts';
 import { cloneJson, equalJson, isJsonObject } from '../patch/json.ts';
-import { newBadRequest, newStatusError, type StatusCause } from '../status.ts';
+import { newStatusError, newUnknownError, type StatusCause, type StatusError } from '../status.ts';
 import { difference, intersection, LEAF, parseFieldsV1, pathsOf, union, type FieldSet } from './field-set.ts';
 import type { Typed } from './shape.ts';
 import {
@@ -254,15 +254,19 @@ export function applyConfiguration(live: UnstructuredObject | undefined, applica
 }
 
 function checkConfiguration(config: UnstructuredObject, type: Typed): void {
-  if (config.metadata.managedFields !== undefined) throw newBadRequest('metadata.managedFields must be nil');
   const problems = applyProblems(config, type);
-  if (problems.length === 0) return;
-  const { namespace = '', name = '' } = config.metadata;
-  const { apiVersion, kind } = config;
-  const object = `${namespace === '' ? '' : `${namespace}/`}${name}; ${apiVersion}, Kind=${kind}`;
-  const message =
-    problems.length === 1 ? (problems[0] ?? '') : `errors:\n${problems.map((each) => `  ${each}`).join('\n')}`;
-  throw newStatusError('InternalError', `failed to create typed patch object (${object}): ${message}`);
+  if (problems.length > 0) throw newTypedPatchError(config, problems);
+}
+
+/** The refusal of a configuration that does not fit the kind's schema: upstream’s, which is of no class. */
+export function newTypedPatchError(
+  { apiVersion, kind, metadata: { namespace = '', name = '' } }: UnstructuredObject,
+  problems: readonly string[],
+): StatusError {
+  const gvk = `${apiVersion.includes('/') ? '' : '/'}${apiVersion}, Kind=${kind}`;
+  const [only] = problems;
+  const message = problems.length === 1 && only !== undefined ? only : ['errors:', ...problems].join('\n  ');
+  return newUnknownError(`failed to create typed patch object (${namespace}/${name}; ${gvk}): ${message}`);
 }
 
 /** An object that nobody owns was made before anybody applied: all of it is an earlier manager's. */

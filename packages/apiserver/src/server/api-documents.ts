@@ -73,6 +73,16 @@ export class ApiDocuments {
     return apiResourceListDocument(resources, { group: first, version: second });
   }
 
+  /** The paths of all discovery documents, in order. */
+  paths(): readonly string[] {
+    const paths = new Set(['/api', '/apis', '/apis/']);
+    for (const { group, version } of [...this.#all(), ...this.#options.remotes()]) {
+      if (group !== '') paths.add(`/apis/${group}`);
+      paths.add(group === '' ? `/api/${version}` : `/apis/${group}/${version}`);
+    }
+    return [...paths].toSorted();
+  }
+
   /** Answers `/api` or `/apis` in the aggregated form if the client wants that; false: it does not. */
   answerAggregated(path: string, request: IncomingMessage, response: ServerResponse): boolean {
     const at = path.replace(/\/$/u, '');

@@ -174,7 +174,8 @@ function notFound(_request: FastifyRequest, reply: FastifyReply): void {
   writeNotFound(reply.raw);
 }
 
-function writeNotFound(response: ServerResponse): void {
+/** Upstream's answer where nothing is served at all. */
+export function writeNotFound(response: ServerResponse): void {
   response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' });
   response.end('404 page not found\n');
 }

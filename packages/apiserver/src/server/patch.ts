@@ -8,6 +8,7 @@ import {
   cloneJson,
   formatTime,
   newBadRequest,
+  newTypedPatchError,
   patchTypes,
   type JsonObject,
   type Resource,
@@ -60,9 +61,10 @@ export function newApplication(
 ): (old: UnstructuredObject | undefined) => UnstructuredObject {
   const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
   const given = parseConfiguration(requiredBody(request), kind.kind);
+  checkConfiguration(given, kind);
   const isCustom = kind.schema !== undefined;
   const raw = isCustom ? cloneJson(given) : given;
-  const checked = checkObject(given, kind, context);
+  const checked = isCustom ? checkObject(given, kind, context) : checkFields(given, kind, context);
   // Decoding a custom resource sets defaults, which the client does not apply.
   const config = isCustom ? (withoutDefaults(checked, raw) as UnstructuredObject) : checked;
   const application = {
@@ -78,6 +80,32 @@ export function newApplication(
     const applied = applyConfiguration(old, application);
     return isCustom ? checkObject(applied, kind, context) : applied;
   };
+}
+
+/** @throws StatusError BadRequest where a configuration is not what may be applied. */
+function checkConfiguration({ apiVersion, metadata }: Record<string, unknown>, kind: BodyKind): void {
+  const expected = apiVersionOf(kind);
+  if (typeof apiVersion !== 'string' || apiVersion !== expected)
+    throw newBadRequest(
+      `Incorrect version specified in apply patch. Specified patch version: ${typeof apiVersion === 'string' ? apiVersion : ''}, expected: ${expected}`,
+    );
+  if (((metadata ?? {}) as { managedFields?: unknown }).managedFields !== undefined)
+    throw newBadRequest('metadata.managedFields must be nil');
+}
+
+/** A field that the kind does not have cannot be owned: it is refused, whatever field validation is asked for. */
+function checkFields(given: Record<string, unknown>, kind: BodyKind, context: RequestContext): UnstructuredObject {
+  const unknown: string[] = [];
+  const object = checkObject(given, kind, {
+    fieldValidation: 'Warn',
+    warn: (message) => {
+      const field = /^unknown field "(.*)"$/u.exec(message)?.[1];
+      if (field === undefined) context.warn(message);
+      else unknown.push(`.${field}: field not declared in schema`);
+    },
+  });
+  if (unknown.length > 0) throw newTypedPatchError(object, unknown);
+  return object;
 }
 
 /** The same of a Scale: the configuration that is applied to the object has its name and replicas. */

@@ -42,12 +42,15 @@ export function requestInfoOf(method: string, rawPath: string, query: URLSearchP
   const version = parts[prefixLength - 1] ?? '';
   let where = parts.slice(prefixLength);
   let namespace = '';
+  // `/api/v1/watch/…`, from before lists could be watched.
+  const isWatchPath = where[0] === 'watch' && where.length > 1 && method === 'GET';
+  if (isWatchPath) where = where.slice(1);
   if (where[0] === 'namespaces' && where.length > 1) {
     namespace = where[1] ?? '';
     if (where.length > 2 && !namespaceSubresources.has(where[2] ?? '')) where = where.slice(2);
   }
   const [resource = '', name = '', subresource = '', ...rest] = where;
-  const verb = resourceVerb(method, name, subresource === '' ? query : noQuery);
+  const verb = isWatchPath ? 'watch' : resourceVerb(method, name, query);
   return {
     isResourceRequest: true,
     path,
@@ -65,9 +68,9 @@ export function requestInfoOf(method: string, rawPath: string, query: URLSearchP
 
 function resourceVerb(method: string, name: string, query: URLSearchParams): string {
   if (method === 'GET' || method === 'HEAD') {
+    if (name !== '') return 'get';
     const watch = query.get('watch');
-    if (watch !== null && watch !== 'false' && watch !== '0') return 'watch';
-    return name === '' ? 'list' : 'get';
+    return watch === null || watch === 'false' || watch === '0' ? 'list' : 'watch';
   }
   if (method === 'DELETE' && name === '') return 'deletecollection';
   return verbByMethod[method] ?? method.toLowerCase();
