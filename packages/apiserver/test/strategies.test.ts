@@ -551,7 +551,7 @@ void t.test('quotas and limits name resources, amounts and scopes that fit each 
   t.same(quota({ hard: { storage: '1' } }), [
     'spec.hard[storage]: Invalid value: "storage": must be a standard resource for quota',
   ]);
-  t.same(quota({ hard: { pods: '500m' } }), ['spec.hard[pods]: Invalid value: "500m": must be an integer']);
+  t.same(quota({ hard: { pods: '0.5' } }), ['spec.hard[pods]: Invalid value: "500m": must be an integer']);
   const fine = { pods: '5', cpu: '500m', 'requests.storage': '1Gi', 'count/jobs.batch': '1', 'hugepages-2Mi': '2Mi' };
   t.same(quota({ hard: { ...fine, 'gold.storageclass.storage.k8s.io/requests.storage': '1Gi' } }), []);
 

@@ -50,9 +50,9 @@ export function validateResourceAmount(
   const errors: FieldError[] = [];
   const quantity = quantityAt(path, text, errors);
   if (quantity === undefined) return errors;
-  if (quantity.sign < 0) errors.push(fieldInvalid(path, text, isNegativeErrorMessage));
+  if (quantity.sign < 0) errors.push(fieldInvalid(path, quantity.toString(), isNegativeErrorMessage));
   if ((isExtendedResource(name) || counted.includes(name)) && !Number.isInteger(quantity.toNumber()))
-    errors.push(fieldInvalid(path, text, 'must be an integer'));
+    errors.push(fieldInvalid(path, quantity.toString(), 'must be an integer'));
   return errors;
 }
 
