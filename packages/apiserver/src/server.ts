@@ -34,7 +34,7 @@ import { answerHealth, type HealthCheck } from './server/health.ts';
 import { createHttpServer, writeNotFound } from './server/http-server.ts';
 import { KubeletProxy } from './server/kubelet-proxy.ts';
 import { ServerMetrics } from './server/metrics.ts';
-import { verbNotAllowed } from './server/refusals.ts';
+import { noSuchResource, verbNotAllowed } from './server/refusals.ts';
 import type { RequestInfo } from './server/request-info.ts';
 import { ResourceHandler } from './server/resource-handler.ts';
 import type { ServedResources } from './server/served-resource.ts';
@@ -308,6 +308,9 @@ export class ApiServer implements Component {
     if (this.#documents.answerAggregated(info.path, raw, response)) return { type: 'streamed' };
     const value = this.#documents.discovery(info.path, this.#address());
     if (value === undefined) {
+      const [, root = '', group = ''] = info.path.split('/');
+      const isKnown = root === 'api' || this.#documents.discovery(`/apis/${group}`, this.#address()) !== undefined;
+      if (isKnown) throw noSuchResource();
       writeNotFound(response);
       return { type: 'streamed' };
     }

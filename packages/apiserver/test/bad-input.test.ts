@@ -402,6 +402,7 @@ const cases: readonly Case[] = [
   { what: 'an unknown kind', path: '/api/v1/namespaces/default/widgets', ...notFound },
   { what: 'an unknown version', path: '/api/v9/pods', ...notFound },
   { what: 'an unknown group', path: '/apis/example.com/v1/widgets', ...notFound },
+  { what: 'an unknown version of a group', path: '/apis/apps/v9', ...notFound },
   { what: 'an unknown subresource', path: `${pods}/x/nonsense`, ...notFound },
   { what: 'a namespace for a cluster-wide kind', path: '/api/v1/namespaces/default/nodes', ...notFound },
   {
@@ -490,7 +491,7 @@ await t.test('unknown fields become warnings unless they are ignored', async (t)
 });
 
 await t.test('paths outside the API get the plain 404, and YAML clients get YAML refusals', async (t) => {
-  for (const path of ['/nonsense', '/apis/nonsense', '/apis/apps/v9']) {
+  for (const path of ['/nonsense', '/apis/nonsense', '/apis/nonsense/v1']) {
     const plain = await api.request('GET', path);
     t.equal(plain.status, 404, path);
     t.equal(plain.text, '404 page not found\n', path);

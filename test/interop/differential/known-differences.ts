@@ -113,6 +113,12 @@ const go: readonly KnownDifference[] = [
     why: 'choice',
     at: /^body\.(major|minor|git\w+|goVersion|compiler|platform|buildDate|emulation\w+|minCompatibility\w+)$/u,
   },
+  {
+    reason: 'Other groups, versions and health checks are there.',
+    why: 'newer',
+    at: /^body\.paths/u,
+    request: /^server: \/$/u,
+  },
   { reason: 'The address of the server.', why: 'choice', at: /serverAddress(ByClientCIDRs)?/u },
 ];
 
