@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import { eventually } from '@naru/testkit';
 import { CertificateAuthority } from '../../packages/naru/src/pki/certificate-authority.ts';
+import { apiserverFlags } from '../../test/interop/apiserver-flags.ts';
 import { upstreamProgram } from '../../test/interop/upstream-programs.ts';
 import type { Side } from '../compare.ts';
 import { freePorts, StoreCluster } from '../kv/store-cluster.ts';
@@ -199,19 +200,8 @@ async function writeCertificates(folder: string): Promise<void> {
 
 function flagsOf(port: number, etcdServers: string): readonly string[] {
   return [
-    `--etcd-servers=${etcdServers}`,
-    `--secure-port=${port}`,
-    '--bind-address=127.0.0.1',
-    '--service-account-issuer=https://kubernetes.default.svc',
-    '--service-account-signing-key-file=sa.key',
-    '--service-account-key-file=sa.key',
-    '--client-ca-file=ca.crt',
-    '--tls-cert-file=apiserver.crt',
-    '--tls-private-key-file=apiserver.key',
-    '--token-auth-file=tokens.csv',
-    '--authorization-mode=Node,RBAC',
+    ...apiserverFlags({ port, etcdServers, authorizationMode: 'Node,RBAC' }),
     '--enable-admission-plugins=NodeRestriction',
-    '--service-cluster-ip-range=10.0.0.0/16',
     '--allow-privileged',
     '--kubelet-client-certificate=kubelet.crt',
     '--kubelet-client-key=kubelet.key',

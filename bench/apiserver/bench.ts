@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { ensureEtcd, ensureWrk } from '../../scripts/programs.ts';
 import { missingPrograms } from '../../test/interop/upstream-programs.ts';
 import { compareSides, none, type Figures } from '../compare.ts';
 import { print } from '../machine.ts';
+import { benchOptions } from '../options.ts';
 import { printTable, type Row } from '../row.ts';
 import { ApiSystem } from './api-system.ts';
 import { measureScaling, podLoads, warmUp, podName, PODS, writeLoads, type Effort, type Systems } from './loads.ts';
@@ -136,26 +136,14 @@ class ApiserverBench {
 
 /** Prints the figures of our apiserver beside those of kube-apiserver on this machine. */
 export async function benchApiserver(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      only: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(usage);
-    return;
-  }
-  const only = values.only?.split(',') ?? names;
-  const unknown = only.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such measurement\n${usage}`);
+  const options = benchOptions(args, { names, usage });
+  if (options === undefined) return;
+  const { only } = options;
   const missing = missingPrograms('kube-apiserver');
   if (missing !== false) throw new Error(missing);
   await ensureEtcd();
   await ensureWrk();
-  const bench = new ApiserverBench(values.quick ? quick : full, only);
+  const bench = new ApiserverBench(options.quick ? quick : full, only);
   try {
     await bench.run();
   } finally {

@@ -1,10 +1,10 @@
-import { parseArgs } from 'node:util';
 import { ensureEtcd, ensureWrk } from '../../scripts/programs.ts';
 import { print } from '../machine.ts';
 import { measureFailover } from './failover.ts';
 import { loads, type Effort } from './loads.ts';
 import { measureMemory } from './memory.ts';
 import { measureRestart } from './restart.ts';
+import { benchOptions } from '../options.ts';
 import { printTable, type Row } from '../row.ts';
 import { StoreCluster } from './store-cluster.ts';
 
@@ -36,24 +36,12 @@ async function measureLoads(effort: Effort, wanted: (name: string) => boolean, r
 
 /** Prints the figures of kv-raft beside those of etcd on this machine. */
 export async function benchKv(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      only: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(usage);
-    return;
-  }
-  const only = values.only?.split(',') ?? names;
-  const unknown = only.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such measurement\n${usage}`);
+  const options = benchOptions(args, { names, usage });
+  if (options === undefined) return;
+  const { only } = options;
   await ensureEtcd();
   await ensureWrk();
-  const effort = values.quick ? quick : full;
+  const effort = options.quick ? quick : full;
   const rows: Row[] = [];
   try {
     await measureLoads(effort, (name) => only.includes(name), rows);

@@ -7,6 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, runProgram, startRealEtcd, type RealEtcd } from '@naru/testkit';
+import { apiserverFlags } from './apiserver-flags.ts';
 import { missingPrograms, upstreamProgram } from './upstream-programs.ts';
 import { CertificateAuthority } from '../../packages/naru/src/pki/certificate-authority.ts';
 
@@ -109,19 +110,8 @@ export class UpstreamParts implements AsyncDisposable {
 
   async startApiserver(by: 'upstream' | 'ours'): Promise<void> {
     this.start('kube-apiserver', by, [
-      `--etcd-servers=${this.#etcd.clientUrl}`,
-      `--secure-port=${this.port}`,
-      '--bind-address=127.0.0.1',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      '--service-account-signing-key-file=sa.key',
-      '--service-account-key-file=sa.key',
-      '--client-ca-file=ca.crt',
-      '--tls-cert-file=apiserver.crt',
-      '--tls-private-key-file=apiserver.key',
-      '--token-auth-file=tokens.csv',
-      '--authorization-mode=Node,RBAC',
+      ...apiserverFlags({ port: this.port, etcdServers: this.#etcd.clientUrl, authorizationMode: 'Node,RBAC' }),
       '--enable-admission-plugins=NodeRestriction',
-      '--service-cluster-ip-range=10.0.0.0/16',
       '--allow-privileged',
       '--requestheader-client-ca-file=ca.crt',
       '--requestheader-username-headers=X-Remote-User',

@@ -8,6 +8,7 @@ import { eventually, startRealEtcd } from '@naru/testkit';
 import { Agent, request as send } from 'undici';
 import { Members } from '../../../packages/kv-raft/test/cluster/members.ts';
 import { CertificateAuthority } from '../../../packages/naru/src/pki/certificate-authority.ts';
+import { apiserverFlags } from '../apiserver-flags.ts';
 import { upstreamProgram } from '../upstream-programs.ts';
 import { bodyText, Memory, type Answer, type CorpusRequest } from './request.ts';
 
@@ -96,18 +97,7 @@ export class ApiserverUnderTest implements AsyncDisposable {
         : // What 1.21 has without being asked.
           [upstreamProgram('kube-apiserver'), '--feature-gates=BoundServiceAccountTokenVolume=true'];
     const flags = [
-      `--etcd-servers=${store.url}`,
-      `--secure-port=${ports.from}`,
-      '--bind-address=127.0.0.1',
-      '--tls-cert-file=apiserver.crt',
-      '--tls-private-key-file=apiserver.key',
-      '--client-ca-file=ca.crt',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      '--service-account-signing-key-file=sa.key',
-      '--service-account-key-file=sa.key',
-      '--token-auth-file=tokens.csv',
-      '--authorization-mode=RBAC',
-      '--service-cluster-ip-range=10.0.0.0/16',
+      ...apiserverFlags({ port: ports.from, etcdServers: store.url, authorizationMode: 'RBAC' }),
       '--allow-privileged',
     ];
     const child = spawn(program, [...first, ...flags], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
