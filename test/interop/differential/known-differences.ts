@@ -186,6 +186,13 @@ const chance: readonly KnownDifference[] = [
     request: /^access: (may eve get the version|what may I)/u,
     sometimes: true,
   },
+  {
+    reason: 'Conflicts with several managers come in the order of a map.',
+    why: 'go',
+    at: /^(message|body\.(message|details\.causes\[\d+\]\.(field|message)))$/u,
+    request: /^server: apply a conflict of two$/u,
+    sometimes: true,
+  },
 ];
 
 export const knownDifferences: readonly KnownDifference[] = [
