@@ -851,7 +851,7 @@ void t.test('an object that lacks everything is refused or stored, never an erro
         strategy.warnings?.(object);
         strategy.gracePeriodSeconds?.(object, undefined);
         for (const valueOf of Object.values(strategy.selectableFields ?? {})) valueOf(old);
-        table.cells(old, 0);
+        table.cells(old);
       }
     }, `${resource.resource}.${resource.group}`);
   }

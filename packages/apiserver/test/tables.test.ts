@@ -1,7 +1,11 @@
 import type { UnstructuredObject } from '@naru/api';
+import fc from 'fast-check';
 import t from 'tap';
-import { humanDuration } from '../src/registry/tables/duration.ts';
+import { newCachedObject } from '../src/cache/cached-object.ts';
+import { Elapsed, humanDuration } from '../src/registry/tables/duration.ts';
 import { tableFor } from '../src/registry/tables/tables.ts';
+import { cachedTableRow, concatChunks, partialMetadata, tableRow } from '../src/server/table.ts';
+import { encodeObject, metadataOf, spliceRevision } from '../src/storage/object-codec.ts';
 
 const nowMs = Date.UTC(2026, 0, 1, 1);
 const created = '2026-01-01T00:00:00Z';
@@ -19,7 +23,7 @@ function cells(key: string, fields: Fields): unknown[] {
     ...others,
   };
   const table = tableFor({ group: rest.join('.'), resource });
-  const row = table.cells(object, nowMs);
+  const row = table.cells(object).map((cell) => (cell instanceof Elapsed ? cell.at(nowMs) : cell));
   t.equal(row.length, table.columns.length, `${key}: a cell per column`);
   return row;
 }
@@ -345,4 +349,60 @@ void t.test('the cells of other kinds', async (t) => {
     ['widgets.example.com', {}, ['x', created]],
   ];
   for (const [key, fields, wanted] of cases) t.same(cells(key, fields), wanted, key);
+});
+
+const hardText = fc.oneof(
+  fc.string({ unit: 'grapheme' }),
+  fc.constantFrom('"', '\\', '\\"', '{"metadata":{', '}}', '\\\\'),
+);
+
+await t.test('the metadata of an object is found in its bytes', (t) => {
+  const objects = fc.record({
+    kind: fc.constant('Pod'),
+    apiVersion: fc.constant('v1'),
+    metadata: fc.record({ name: hardText, annotations: fc.dictionary(hardText, hardText) }),
+    spec: fc.jsonValue(),
+  });
+  fc.assert(
+    fc.property(objects, fc.boolean(), ({ kind, apiVersion, metadata, spec }, isReordered) => {
+      const stored = encodeObject({ kind, apiVersion, metadata, spec } as UnstructuredObject);
+      const bytes = isReordered
+        ? Buffer.from(JSON.stringify({ spec, kind, apiVersion, metadata: { ...metadata, resourceVersion: '7' } }))
+        : spliceRevision(stored, 7);
+      t.same(JSON.parse(metadataOf(bytes).toString()), { ...metadata, resourceVersion: '7' });
+    }),
+  );
+  t.end();
+});
+
+await t.test('a kept row is the same as a new one, whatever the time', (t) => {
+  const pod = {
+    kind: 'Pod',
+    apiVersion: 'v1',
+    metadata: { name: 'täglich "x"', namespace: 'ns', creationTimestamp: created, resourceVersion: '7' },
+    status: {
+      phase: 'Running',
+      containerStatuses: [
+        { name: 'c', ready: true, restartCount: 3, state: running, lastState: { terminated: { finishedAt: at(600) } } },
+      ],
+    },
+  } as UnstructuredObject;
+  const cached = newCachedObject('/registry/pods/ns/x', 7, Buffer.from(JSON.stringify(pod)), pod, {});
+  const shown = { None: null, Metadata: partialMetadata(pod), Object: pod };
+  for (const resource of ['pods', 'configmaps', 'pods']) {
+    const table = tableFor({ group: '', resource });
+    for (const [include, object] of Object.entries(shown)) {
+      for (const now of [nowMs, nowMs + 3_600_000]) {
+        const row = concatChunks(cachedTableRow(cached, table, include as keyof typeof shown, now)).toString();
+        t.equal(row, tableRow(pod, table, include as keyof typeof shown, now));
+        const { cells: shownCells, object: shownObject } = JSON.parse(row) as Record<string, unknown>;
+        t.same(shownObject, object);
+        t.same(
+          shownCells,
+          table.cells(pod).map((cell) => (cell instanceof Elapsed ? cell.at(now) : cell)),
+        );
+      }
+    }
+  }
+  t.end();
 });

@@ -69,7 +69,8 @@ export interface TableColumn {
 /** Columns of a kind and the cells of one object, in the columns' order. `nowMs` is for ages. */
 export interface TableConvertor {
   readonly columns: readonly TableColumn[];
-  cells(object: UnstructuredObject, nowMs: number): unknown[];
+  /** One a column. A cell that tells how long ago something was is an `Elapsed`, so that the others can be kept. */
+  cells(object: UnstructuredObject): unknown[];
 }
 
 /** Everything the server knows of a kind. */

@@ -30,6 +30,6 @@ export async function readComputed(
 function tableOf(objects: readonly UnstructuredObject[], resource: Resource, { query, nowMs }: ApiRequest): unknown {
   const table = tableFor(resource);
   const include = includeObjectOf(query);
-  const rows = objects.map((each) => JSON.stringify(tableRow(each, table, include, nowMs)));
+  const rows = objects.map((each) => tableRow(each, table, include, nowMs));
   return JSON.parse(`${tableHead(table, {})}${rows.join(',')}${tableTail}`);
 }

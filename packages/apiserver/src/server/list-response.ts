@@ -7,7 +7,16 @@ import type { CachedObject } from '../cache/cached-object.ts';
 import type { TableConvertor } from '../registry/strategy.ts';
 import type { ListResult } from './cache-reads.ts';
 import type { ReadView } from './version-view.ts';
-import { parseCached, partialMetadata, tableHead, tableRow, tableTail, type IncludeObject } from './table.ts';
+import {
+  cachedTableRow,
+  concatChunks,
+  parseCached,
+  partialMetadataChunks,
+  tableHead,
+  tableRow,
+  tableTail,
+  type IncludeObject,
+} from './table.ts';
 
 /** Bytes gathered into one write. */
 const WRITE_BYTES = 128 * 1024;
@@ -83,9 +92,9 @@ export function viewListBody(view: ReadView, result: ListResult): ListBody {
     ),
     items: joined(result.objects, (object) => {
       const converted = view.fromStored(parseCached(object.bytes));
-      if (view.served.schema !== undefined) return converted;
+      if (view.served.schema !== undefined) return [JSON.stringify(converted)];
       const { kind: _kind, apiVersion: _apiVersion, ...rest } = converted;
-      return rest;
+      return [JSON.stringify(rest)];
     }),
     tail: listTail,
     length: undefined,
@@ -99,10 +108,10 @@ export function tableListBody(
   options: { readonly includeObject: IncludeObject; readonly nowMs: number; readonly read?: ReadView | undefined },
 ): ListBody {
   const { includeObject, nowMs, read } = options;
-  const rowOf = ({ bytes }: CachedObject): object => {
-    const object = parseCached(bytes);
-    return tableRow(read?.fromStored(object) ?? object, table, includeObject, nowMs);
-  };
+  const rowOf = (object: CachedObject): readonly (string | Buffer)[] =>
+    read === undefined
+      ? cachedTableRow(object, table, includeObject, nowMs)
+      : [tableRow(read.fromStored(parseCached(object.bytes)), table, includeObject, nowMs)];
   return {
     head: Buffer.from(tableHead(table, listMetadata(result))),
     items: joined(result.objects, rowOf),
@@ -116,16 +125,19 @@ export function metadataListBody(result: ListResult): ListBody {
     head: Buffer.from(
       `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":${JSON.stringify(listMetadata(result))},"items":[`,
     ),
-    items: joined(result.objects, (object) => partialMetadata(parseCached(object.bytes))),
+    items: joined(result.objects, partialMetadataChunks),
     tail: listTail,
     length: undefined,
   };
 }
 
-function* joined(objects: readonly CachedObject[], convert: (object: CachedObject) => object): Generator<Buffer> {
+function* joined(
+  objects: readonly CachedObject[],
+  chunksOf: (object: CachedObject) => readonly (string | Buffer)[],
+): Generator<Buffer> {
   let isFirst = true;
   for (const object of objects) {
-    yield Buffer.from(`${isFirst ? '' : ','}${JSON.stringify(convert(object))}`);
+    yield concatChunks(isFirst ? chunksOf(object) : [',', ...chunksOf(object)]);
     isFirst = false;
   }
 }

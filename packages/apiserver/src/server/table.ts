@@ -3,6 +3,8 @@ import { newBadRequest, type UnstructuredObject } from '@naru/api';
 import { frameHead, type CacheEventType, type FrameEncoder } from '../cache/cache-event.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { TableConvertor } from '../registry/strategy.ts';
+import { Elapsed } from '../registry/tables/duration.ts';
+import { metadataOf } from '../storage/object-codec.ts';
 import type { ReadView } from './version-view.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
@@ -19,19 +21,80 @@ export function parseCached(bytes: Buffer): UnstructuredObject {
   return JSON.parse(bytes.toString()) as UnstructuredObject;
 }
 
+/** One buffer of pieces of JSON. */
+export function concatChunks(chunks: readonly (string | Buffer)[]): Buffer {
+  let size = 0;
+  for (const chunk of chunks) size += typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.length;
+  const joined = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const chunk of chunks) at += typeof chunk === 'string' ? joined.write(chunk, at) : chunk.copy(joined, at);
+  return joined;
+}
+
+const partialHead = '{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":';
+
+/** `partialMetadata` of a cached object as JSON, without parsing it. */
+export function partialMetadataChunks({ bytes }: CachedObject): readonly (string | Buffer)[] {
+  return [partialHead, metadataOf(bytes), '}'];
+}
+
 export function partialMetadata(object: UnstructuredObject): object {
   return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata };
 }
 
-/** One row. */
+/** One row, as JSON. */
 export function tableRow(
   object: UnstructuredObject,
   table: TableConvertor,
   includeObject: IncludeObject,
   nowMs: number,
-): object {
+): string {
   const shown = includeObject === 'None' ? null : includeObject === 'Metadata' ? partialMetadata(object) : object;
-  return { cells: table.cells(object, nowMs), object: shown };
+  return `{"cells":${new RowCells(table, object).at(nowMs)},"object":${JSON.stringify(shown)}}`;
+}
+
+/** The row of a cached object, as pieces of JSON. It is parsed for its first row only. */
+export function cachedTableRow(
+  object: CachedObject,
+  table: TableConvertor,
+  includeObject: IncludeObject,
+  nowMs: number,
+): readonly (string | Buffer)[] {
+  let cells = cellsOfCached.get(object);
+  if (cells?.table !== table) {
+    cells = new RowCells(table, parseCached(object.bytes));
+    cellsOfCached.set(object, cells);
+  }
+  const head = `{"cells":${cells.at(nowMs)},"object":`;
+  if (includeObject === 'None') return [head, 'null}'];
+  return includeObject === 'Object' ? [head, object.bytes, '}'] : [head, ...partialMetadataChunks(object), '}'];
+}
+
+const cellsOfCached = new WeakMap<CachedObject, RowCells>();
+
+/** The cells of a row as JSON, where those that change with time are left to be filled in. */
+class RowCells {
+  readonly table: TableConvertor;
+  readonly #pieces: (string | Elapsed)[] = [];
+
+  constructor(table: TableConvertor, object: UnstructuredObject) {
+    this.table = table;
+    let text = '[';
+    for (const [i, cell] of table.cells(object).entries()) {
+      if (i > 0) text += ',';
+      if (cell instanceof Elapsed) {
+        this.#pieces.push(`${text}"`, cell);
+        text = '"';
+      } else text += JSON.stringify(cell) ?? 'null';
+    }
+    this.#pieces.push(`${text}]`);
+  }
+
+  at(nowMs: number): string {
+    let text = '';
+    for (const piece of this.#pieces) text += typeof piece === 'string' ? piece : piece.at(nowMs);
+    return text;
+  }
 }
 
 /** Everything of a Table before its rows, open at the end: rows and `]}` follow. */
@@ -65,8 +128,8 @@ export function tableOfOne(
   columns: readonly object[] | null = columnDefinitionsOf(table),
 ): string {
   const { resourceVersion } = object.metadata;
-  const row = JSON.stringify(tableRow(object, table, includeObject, nowMs));
-  return `${openTable(resourceVersion === undefined ? {} : { resourceVersion }, columns)}${row}${tableTail}`;
+  const head = openTable(resourceVersion === undefined ? {} : { resourceVersion }, columns);
+  return `${head}${tableRow(object, table, includeObject, nowMs)}${tableTail}`;
 }
 
 /** Frames of a watch as Tables, of a view's version if there is one. Only the first one names the columns. */
@@ -91,6 +154,5 @@ export function tableEncoder(
 /** Frames of a watch as PartialObjectMetadata. */
 export const metadataEncoder: FrameEncoder = {
   key: 'metadata',
-  encode: (type, object) =>
-    Buffer.from(`${frameHead(type)}${JSON.stringify(partialMetadata(parseCached(object.bytes)))}}\n`),
+  encode: (type, object) => concatChunks([frameHead(type), ...partialMetadataChunks(object), '}\n']),
 };

@@ -7,6 +7,9 @@ import type { ObjectMeta, UnstructuredObject } from '@naru/api';
 
 const metadataStart = Buffer.from('"metadata":{');
 const openQuote = 0x22;
+const backslash = 0x5c;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
 
 /** The bytes to store. Leaves out what is not stored: resourceVersion and selfLink. */
 export function encodeObject(object: UnstructuredObject): Buffer {
@@ -19,7 +22,7 @@ export function encodeObject(object: UnstructuredObject): Buffer {
 function spliceOffset(stored: Buffer): number {
   const at = stored.indexOf(metadataStart);
   // What precedes metadata must be no more than kind and apiVersion: two short strings without nested objects.
-  if (at === -1 || at > 512 || stored.subarray(1, at).includes(0x7b)) return -1;
+  if (at === -1 || at > 512 || stored.subarray(1, at).includes(openBrace)) return -1;
   return at + metadataStart.length;
 }
 
@@ -46,6 +49,36 @@ function spliceParsed(stored: Buffer, revision: number, head: string, tail: stri
   const { kind, apiVersion, metadata, ...rest } = JSON.parse(stored.toString()) as UnstructuredObject;
   const meta: ObjectMeta = { ...metadata, resourceVersion: String(revision) };
   return Buffer.from(head + JSON.stringify({ kind, apiVersion, metadata: meta, ...rest }) + tail);
+}
+
+/** The value of `metadata` in an object's bytes: a view into them, where they are as `encodeObject` writes them. */
+export function metadataOf(bytes: Buffer): Buffer {
+  const offset = spliceOffset(bytes);
+  if (offset === -1) return Buffer.from(JSON.stringify((JSON.parse(bytes.toString()) as UnstructuredObject).metadata));
+  const start = offset - 1;
+  let depth = 0;
+  let i = start;
+  do {
+    const byte = bytes[i];
+    if (byte === openBrace) depth++;
+    else if (byte === closeBrace) depth--;
+    else if (byte === openQuote) i = endOfString(bytes, i);
+    i++;
+  } while (depth > 0 && i < bytes.length);
+  return bytes.subarray(start, i);
+}
+
+/** Where the string that opens at `start` closes. */
+function endOfString(bytes: Buffer, start: number): number {
+  let end = bytes.indexOf(openQuote, start + 1);
+  while (isEscaped(bytes, end)) end = bytes.indexOf(openQuote, end + 1);
+  return end;
+}
+
+function isEscaped(bytes: Buffer, at: number): boolean {
+  let backslashes = 0;
+  while (bytes[at - 1 - backslashes] === backslash) backslashes++;
+  return backslashes % 2 === 1;
 }
 
 /** The object that stored bytes are, with its resourceVersion. */

@@ -4,20 +4,16 @@ import { ageOf } from './duration.ts';
 
 /** A column together with how its cell comes about. */
 export interface ColumnOf<T> extends TableColumn {
-  cell(object: T, nowMs: number): unknown;
+  cell(object: T): unknown;
 }
 
 /** A string column. */
-export function column<T>(
-  name: string,
-  cell: (object: T, nowMs: number) => unknown,
-  options: Partial<TableColumn> = {},
-): ColumnOf<T> {
+export function column<T>(name: string, cell: (object: T) => unknown, options: Partial<TableColumn> = {}): ColumnOf<T> {
   return { name, type: 'string', cell, ...options };
 }
 
 /** A column that only `-o wide` shows. */
-export function wide<T>(name: string, cell: (object: T, nowMs: number) => unknown): ColumnOf<T> {
+export function wide<T>(name: string, cell: (object: T) => unknown): ColumnOf<T> {
   return column(name, cell, { priority: 1 });
 }
 
@@ -29,7 +25,7 @@ export function nameColumn<T extends { readonly metadata: { name?: string } }>()
 }
 
 export function ageColumn<T extends { readonly metadata: { creationTimestamp?: string } }>(): ColumnOf<T> {
-  return column<T>('Age', (object, nowMs) => ageOf(object.metadata.creationTimestamp, nowMs));
+  return column<T>('Age', (object) => ageOf(object.metadata.creationTimestamp));
 }
 
 /** Makes a table of columns; the objects are of the kind `T` by registration. */
@@ -42,6 +38,6 @@ export function tableOf<T>(columns: readonly ColumnOf<T>[]): TableConvertor {
       description,
       priority,
     })),
-    cells: (object: UnstructuredObject, nowMs) => columns.map((each) => each.cell(object as unknown as T, nowMs)),
+    cells: (object: UnstructuredObject) => columns.map((each) => each.cell(object as unknown as T)),
   };
 }

@@ -15,7 +15,7 @@ import type {
 import type { TableConvertor } from '../strategy.ts';
 import { firstOf, formatLabels, formatLabelSelector, orNone } from './cells.ts';
 import { ageColumn, column, nameColumn, tableOf, wide } from './column.ts';
-import { ageOf } from './duration.ts';
+import { ageOf, type Elapsed } from './duration.ts';
 
 const SHOWN_MAX = 3;
 const count = (map: object | undefined): number => Object.keys(map ?? {}).length;
@@ -170,13 +170,13 @@ function eventSource(event: AnyEvent): string {
   return host === '' ? name : `${name}, ${host}`;
 }
 
-const firstSeen = ({ firstTimestamp, deprecatedFirstTimestamp, eventTime }: AnyEvent, now: number): string =>
-  ageOf(firstTimestamp ?? deprecatedFirstTimestamp ?? eventTime, now);
+const firstSeen = ({ firstTimestamp, deprecatedFirstTimestamp, eventTime }: AnyEvent): Elapsed | string =>
+  ageOf(firstTimestamp ?? deprecatedFirstTimestamp ?? eventTime);
 
-function lastSeen(event: AnyEvent, now: number): string {
-  if (event.series !== undefined) return ageOf(event.series.lastObservedTime, now);
+function lastSeen(event: AnyEvent): Elapsed | string {
+  if (event.series !== undefined) return ageOf(event.series.lastObservedTime);
   const last = event.lastTimestamp ?? event.deprecatedLastTimestamp;
-  return last === undefined ? firstSeen(event, now) : ageOf(last, now);
+  return last === undefined ? firstSeen(event) : ageOf(last);
 }
 
 const objectOf = (event: AnyEvent): CoreEvent['involvedObject'] => event.involvedObject ?? event.regarding ?? {};

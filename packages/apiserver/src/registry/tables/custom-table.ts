@@ -2,7 +2,7 @@
 import { findJsonPath, JsonPathError, parseJsonPath, type JsonPath, type UnstructuredObject } from '@naru/api';
 import type { TableColumn, TableConvertor } from '../strategy.ts';
 import { column, nameColumn, tableOf, type ColumnOf } from './column.ts';
-import { ageOf } from './duration.ts';
+import { ageOf, type Elapsed } from './duration.ts';
 
 export interface PrinterColumn {
   readonly name: string;
@@ -28,7 +28,7 @@ export function customTable(columns: readonly PrinterColumn[] | undefined): Tabl
 function customColumn(definition: PrinterColumn): ColumnOf<UnstructuredObject> {
   const { name, type, jsonPath, format, priority } = definition;
   const path = pathOf(jsonPath);
-  const cell = (object: UnstructuredObject, nowMs: number): unknown => cellOf(findJsonPath(object, path), type, nowMs);
+  const cell = (object: UnstructuredObject): unknown => cellOf(findJsonPath(object, path), type);
   return column(name, cell, {
     type: type as TableColumn['type'],
     description: definition.description ?? `Custom resource definition column (in JSONPath format): ${jsonPath}`,
@@ -48,7 +48,7 @@ function pathOf(text: string): JsonPath {
 }
 
 /** Null where there is no value, or one of another type. */
-function cellOf(found: readonly unknown[], type: string, nowMs: number): unknown {
+function cellOf(found: readonly unknown[], type: string): unknown {
   const [value] = found;
   if (value === undefined || value === null) return null;
   switch (type) {
@@ -59,7 +59,7 @@ function cellOf(found: readonly unknown[], type: string, nowMs: number): unknown
     case 'boolean':
       return typeof value === 'boolean' ? value : null;
     case 'date':
-      return typeof value === 'string' ? dateCell(value, nowMs) : null;
+      return typeof value === 'string' ? dateCell(value) : null;
     default:
       return found.map(textOf).join(' ');
   }
@@ -69,6 +69,6 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-function dateCell(value: string, nowMs: number): string {
-  return Number.isNaN(Date.parse(value)) ? '<invalid>' : ageOf(value, nowMs);
+function dateCell(value: string): Elapsed | string {
+  return Number.isNaN(Date.parse(value)) ? '<invalid>' : ageOf(value);
 }

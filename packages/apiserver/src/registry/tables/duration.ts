@@ -23,9 +23,28 @@ function withRest(amount: number, unit: string, rest: number, restUnit: string):
   return rest === 0 ? `${amount}${unit}` : `${amount}${unit}${rest}${restUnit}`;
 }
 
+/** A cell that changes with time: how long ago something was, within other words. */
+export class Elapsed {
+  readonly #sinceMs: number;
+  readonly #before: string;
+  readonly #after: string;
+
+  constructor(
+    sinceMs: number,
+    { before = '', after = '' }: { readonly before?: string; readonly after?: string } = {},
+  ) {
+    this.#sinceMs = sinceMs;
+    this.#before = before;
+    this.#after = after;
+  }
+
+  at(nowMs: number): string {
+    return `${this.#before}${humanDuration(nowMs - this.#sinceMs)}${this.#after}`;
+  }
+}
+
 /** Age of a timestamp as a cell: `<unknown>` without one. */
-export function ageOf(timestamp: string | undefined, nowMs: number): string {
-  if (timestamp === undefined) return '<unknown>';
-  const ms = Date.parse(timestamp);
-  return Number.isNaN(ms) ? '<unknown>' : humanDuration(nowMs - ms);
+export function ageOf(timestamp: string | undefined): Elapsed | string {
+  const ms = timestamp === undefined ? NaN : Date.parse(timestamp);
+  return Number.isNaN(ms) ? '<unknown>' : new Elapsed(ms);
 }

@@ -2,13 +2,13 @@
 import type { ContainerStatus, Pod } from '@naru/api';
 import type { TableColumn, TableConvertor } from '../strategy.ts';
 import { orNone } from './cells.ts';
-import { ageOf, humanDuration } from './duration.ts';
+import { ageOf, Elapsed } from './duration.ts';
 
 interface PodSummary {
   readonly reason: string;
   readonly ready: number;
   readonly total: number;
-  readonly restarts: string;
+  readonly restarts: string | Elapsed;
 }
 
 const NODE_UNREACHABLE = 'NodeLost';
@@ -21,7 +21,7 @@ interface Tally {
 }
 
 /** STATUS, READY and RESTARTS as kubectl shows them. */
-export function summarize(pod: Pod, nowMs: number): PodSummary {
+export function summarize(pod: Pod): PodSummary {
   const status = pod.status ?? {};
   const tally: Tally = { restarts: 0, restartableRestarts: 0, lastRestart: 0, lastRestartableRestart: 0 };
   const restartable = new Set(
@@ -44,7 +44,7 @@ export function summarize(pod: Pod, nowMs: number): PodSummary {
   }
   if (pod.metadata.deletionTimestamp !== undefined && status.reason === NODE_UNREACHABLE) reason = 'Unknown';
   else if (pod.metadata.deletionTimestamp !== undefined && !isPhaseTerminal(status.phase)) reason = 'Terminating';
-  return { reason, ready, total, restarts: formatRestarts(tally, nowMs) };
+  return { reason, ready, total, restarts: formatRestarts(tally) };
 }
 
 function isPhaseTerminal(phase: string | undefined): boolean {
@@ -123,9 +123,9 @@ function countRestarts(container: ContainerStatus, tally: Tally, isSidecar: bool
   if (isSidecar) tally.lastRestartableRestart = Math.max(tally.lastRestartableRestart, at);
 }
 
-function formatRestarts({ restarts, lastRestart }: Tally, nowMs: number): string {
+function formatRestarts({ restarts, lastRestart }: Tally): string | Elapsed {
   return restarts !== 0 && lastRestart !== 0
-    ? `${restarts} (${humanDuration(nowMs - lastRestart)} ago)`
+    ? new Elapsed(lastRestart, { before: `${restarts} (`, after: ' ago)' })
     : String(restarts);
 }
 
@@ -160,16 +160,16 @@ const columns: readonly TableColumn[] = [
 
 export const podTable: TableConvertor = {
   columns,
-  cells(object, nowMs) {
+  cells(object) {
     const pod = object as unknown as Pod;
     const { metadata, spec, status } = pod;
-    const { ready, total, reason, restarts } = summarize(pod, nowMs);
+    const { ready, total, reason, restarts } = summarize(pod);
     return [
       metadata.name ?? '',
       `${ready}/${total}`,
       reason,
       restarts,
-      ageOf(metadata.creationTimestamp, nowMs),
+      ageOf(metadata.creationTimestamp),
       orNone(status?.podIPs?.[0]?.ip ?? status?.podIP),
       orNone(spec?.nodeName),
       orNone(status?.nominatedNodeName),

@@ -3,7 +3,7 @@ import type { CronJob, DaemonSet, Deployment, Job, PodTemplateSpec, ReplicaSet, 
 import type { TableConvertor } from '../strategy.ts';
 import { containerImages, containerNames, formatLabels, formatLabelSelector, orNone } from './cells.ts';
 import { ageColumn, column, nameColumn, tableOf, wide, type ColumnOf } from './column.ts';
-import { ageOf, humanDuration } from './duration.ts';
+import { ageOf, Elapsed, humanDuration } from './duration.ts';
 
 interface HasTemplate {
   readonly spec?: { readonly template?: PodTemplateSpec };
@@ -92,10 +92,12 @@ function jobCompletions({ spec, status }: Job): string {
   return parallelism > 1 ? `${succeeded}/1 of ${parallelism}` : `${succeeded}/1`;
 }
 
-function jobDuration({ status }: Job, nowMs: number): string {
+function jobDuration({ status }: Job): Elapsed | string {
   if (status?.startTime === undefined) return '';
-  const end = status.completionTime === undefined ? nowMs : Date.parse(status.completionTime);
-  return humanDuration(end - Date.parse(status.startTime));
+  const start = Date.parse(status.startTime);
+  return status.completionTime === undefined
+    ? new Elapsed(start)
+    : humanDuration(Date.parse(status.completionTime) - start);
 }
 
 export const jobTable: TableConvertor = tableOf<Job>([
@@ -114,8 +116,8 @@ export const cronJobTable: TableConvertor = tableOf<CronJob>([
   column('Timezone', ({ spec }) => orNone(spec?.timeZone)),
   column('Suspend', ({ spec }) => (spec?.suspend === true ? 'True' : 'False')),
   integer('Active', ({ status }) => status?.active?.length),
-  column('Last Schedule', ({ status }, now) =>
-    status?.lastScheduleTime === undefined ? '<none>' : ageOf(status.lastScheduleTime, now),
+  column('Last Schedule', ({ status }) =>
+    status?.lastScheduleTime === undefined ? '<none>' : ageOf(status.lastScheduleTime),
   ),
   ageColumn(),
   wide('Containers', ({ spec }) => containerNames(spec?.jobTemplate?.spec?.template?.spec)),
