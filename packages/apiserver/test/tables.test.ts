@@ -365,7 +365,7 @@ await t.test('the metadata of an object is found in its bytes', (t) => {
   });
   fc.assert(
     fc.property(objects, fc.boolean(), ({ kind, apiVersion, metadata, spec }, isReordered) => {
-      const stored = encodeObject({ kind, apiVersion, metadata, spec } as UnstructuredObject);
+      const stored = encodeObject({ kind, apiVersion, metadata, spec });
       const bytes = isReordered
         ? Buffer.from(JSON.stringify({ spec, kind, apiVersion, metadata: { ...metadata, resourceVersion: '7' } }))
         : spliceRevision(stored, 7);
