@@ -117,6 +117,11 @@ export class Member<R> implements Consensus<R> {
         this.#raft.reportUnreachable(id);
         this.#wake();
       },
+      reachable: (id) => {
+        if (this.#isStopped) return;
+        this.#raft.reportReachable(id);
+        this.#wake();
+      },
       snapshot: (message, content) => this.#receiveSnapshot(message, content),
       isRemoved: (id) => this.#options.membership.isRemoved(id),
       removed: () => this.#removed(),

@@ -86,6 +86,8 @@ export class HttpTransport implements Transport {
   }
 
   #connected(id: bigint, urls: readonly string[]): void {
+    // Who connects is there: a stream to it that waits to be tried again need not wait.
+    this.#streams.get(id)?.stream.retry();
     if (this.#peers.has(id) || this.#remotes.size >= REMOTES_MAX || !urls.every(isHttpUrl)) return;
     const known = this.#remotes.get(id);
     if (known?.peerUrls.join() === urls.join()) return;
@@ -101,10 +103,12 @@ export class HttpTransport implements Transport {
 
   #open(peerId: bigint, urls: readonly string[]): PeerStream {
     const { ids, tls = {}, logger, clock = systemClock, random = Math.random } = this.#options;
+    const onReachable = (): void => this.#handlers?.reachable(peerId);
     const onUnreachable = (): void => this.#handlers?.unreachable(peerId);
     const onRemoved = (): void => this.#handlers?.removed();
     const ownUrls = this.#ownUrls;
-    return new PeerStream({ ids, peerId, urls, tls, ownUrls, clock, random, logger, onUnreachable, onRemoved });
+    const told = { onReachable, onUnreachable, onRemoved };
+    return new PeerStream({ ids, peerId, urls, tls, ownUrls, clock, random, logger, ...told });
   }
 
   get #ownUrls(): readonly string[] {

@@ -32,6 +32,8 @@ export interface PeerStreamOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  /** The stream is open. */
+  readonly onReachable: () => void;
   /** The stream broke, or could not be made: what was sent may be lost. */
   readonly onUnreachable: () => void;
   /** The peer says that this member was removed. */
@@ -96,6 +98,13 @@ export class PeerStream {
     return true;
   }
 
+  /** Tries to open the stream now, if it waits for its next try. */
+  retry(): void {
+    if (this.#request !== undefined || this.#closed) return;
+    this.#cancelTimer?.();
+    this.#connect();
+  }
+
   close(): void {
     this.#closed = true;
     this.#isOpen = false;
@@ -152,6 +161,7 @@ export class PeerStream {
       });
       response.on('end', () => end(new Error('stream ended by peer')));
       this.#keepAlive(request);
+      this.#options.onReachable();
     });
     request.flushHeaders();
     request.socket?.setNoDelay(true);

@@ -12,6 +12,8 @@ export interface TransportHandlers {
   messages(messages: readonly Message[]): void;
   /** A member cannot be reached, or what was sent to it may be lost. Called once per such event. */
   unreachable(id: bigint): void;
+  /** A member can be reached, at first or again. */
+  reachable(id: bigint): void;
   /** A snapshot: resolves when it is taken in, rejects when it is not. */
   snapshot(message: MsgSnap, content: AsyncIterable<Uint8Array>): Promise<void>;
   /** A member that was removed: nothing is taken from it. */

@@ -206,6 +206,16 @@ export class Raft {
     }
   }
 
+  /** The connection to the member is open again: it is told at once who leads, and what it may have missed. */
+  reportReachable(id: bigint): void {
+    const state = this.#state;
+    if (state.role !== 'leader') return;
+    const progress = state.tracker.progress.get(id);
+    if (progress === undefined) return;
+    progress.probeSent = false;
+    progress.pingNeeded = true;
+  }
+
   /** Whether the member got the snapshot that it was sent. */
   reportSnapshot(id: bigint, result: { readonly ok: boolean }): void {
     reportSnapshot(this.#state, id, result.ok);

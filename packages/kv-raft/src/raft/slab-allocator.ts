@@ -17,7 +17,9 @@ export class SlabAllocator {
     const { length } = bytes;
     if (length === 0 || length > COPIED_BYTES_MAX) return bytes;
     if (this.#used + length > this.#slab.length) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
+      // V8 maps the pages of a buffer that could be resized by itself, and gives them back to the system with it. Others come from
+      // the C library's heap, which keeps what it once had.
+      this.#slab = new Uint8Array(new ArrayBuffer(SLAB_BYTES, { maxByteLength: SLAB_BYTES }));
       this.#used = 0;
     }
     const copy = this.#slab.subarray(this.#used, this.#used + length);

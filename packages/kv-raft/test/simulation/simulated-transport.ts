@@ -23,6 +23,7 @@ export class SimulatedTransport implements Transport {
   readonly #clock: Clock;
   readonly #onSend: (message: Message) => void;
   readonly #names = new Map<bigint, string>();
+  readonly #unreachable = new Set<bigint>();
   readonly #snapshots = new Map<number, (ok: boolean) => void>();
   #handlers: TransportHandlers | undefined;
   #snapshotId = 0;
@@ -68,8 +69,12 @@ export class SimulatedTransport implements Transport {
       const bytes = Buffer.from(writer.view());
       const atMostOnce = message.type === 'MsgProp';
       const to = this.#names.get(message.to);
-      if (to !== undefined && this.#network.send(this.#name, to, { type: 'frames', bytes }, { atMostOnce })) continue;
+      if (to !== undefined && this.#network.send(this.#name, to, { type: 'frames', bytes }, { atMostOnce })) {
+        if (this.#unreachable.delete(message.to)) this.#clock.after(1, () => this.#handlers?.reachable(message.to));
+        continue;
+      }
       dropped.push(message);
+      this.#unreachable.add(message.to);
       this.#clock.after(1, () => this.#handlers?.unreachable(message.to));
     }
     return dropped;
