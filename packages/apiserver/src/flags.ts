@@ -181,7 +181,8 @@ export const apiserverFlags = {
   'enable-aggregator-routing': {
     type: 'boolean',
     default: false,
-    description: 'Reach servers that extend the API at the endpoints of their Service, not at its ClusterIP.',
+    description:
+      'Reach webhooks and servers that extend the API at the endpoints of their Service, not at its ClusterIP.',
   },
   'feature-gates': { type: 'list', default: [], description: noEffect },
   'runtime-config': { type: 'list', default: [], description: noEffect },

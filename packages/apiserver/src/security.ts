@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { UsageError, type Clock, type Logger } from '@naru/component';
 import type { AdmissionPlugin, AdmissionStore } from './admission/admission.ts';
 import { createAdmissionPlugins } from './admission/admission-plugins.ts';
+import type { WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { BootstrapTokenAuthenticator } from './authentication/bootstrap-token-authenticator.ts';
 import { CertificateAuthority } from './authentication/certificate-authority.ts';
 import {
@@ -36,7 +37,10 @@ export interface SecurityOptions {
 }
 
 /** What can be made before there are caches. @throws UsageError. */
-export function createAccessControl(options: SecurityOptions): {
+export function createAccessControl(
+  options: SecurityOptions,
+  webhooks: WebhookClient,
+): {
   readonly authorizer: ObservingAuthorizer;
   readonly admission: readonly AdmissionPlugin[];
 } {
@@ -54,6 +58,7 @@ export function createAccessControl(options: SecurityOptions): {
     enable: config.enableAdmissionPlugins,
     disable: config.disableAdmissionPlugins,
     mountServiceAccountTokens: config.serviceAccounts.signingKey !== undefined,
+    webhooks,
     clock,
     random,
   });

@@ -72,7 +72,7 @@ export class ApiServer implements Component {
   readonly #documents: ApiDocuments;
   readonly #custom: CustomResources;
   readonly #aggregator: Aggregator;
-  readonly #webhooks = new WebhookClient();
+  readonly #webhooks: WebhookClient;
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
@@ -105,7 +105,8 @@ export class ApiServer implements Component {
       clock,
       logger,
     });
-    const { authorizer, admission } = createAccessControl(options);
+    this.#webhooks = new WebhookClient({ endpointRouting: config.aggregator.endpointRouting, random });
+    const { authorizer, admission } = createAccessControl(options, this.#webhooks);
     this.#flowControl = new FlowControl({
       ...options,
       metrics: this.#metrics,

@@ -23,6 +23,7 @@ import { VirtualClock } from '@naru/testkit';
 import t from 'tap';
 import type { AdmissionAttributes, AdmissionPlugin } from '../src/admission/admission.ts';
 import { createAdmissionPlugins } from '../src/admission/admission-plugins.ts';
+import { WebhookClient } from '../src/admission/webhooks/webhook-client.ts';
 import type { UserInfo } from '../src/authentication/authenticator.ts';
 import { bootstrapPolicy } from '../src/authorization/bootstrap-policy.ts';
 import { createAuthorizer } from '../src/authorization/cluster-authorizer.ts';
@@ -31,9 +32,10 @@ import { MemoryObjects, refusalOf } from './object-fixture.ts';
 const alice: UserInfo = { name: 'alice', groups: ['system:authenticated'] };
 const clock = new VirtualClock();
 const random = (): number => 0.5;
+const webhooks = new WebhookClient({ endpointRouting: true, random });
 
 function plugins(extra: Partial<Parameters<typeof createAdmissionPlugins>[0]> = {}): readonly AdmissionPlugin[] {
-  return createAdmissionPlugins({ clock, random, ...extra });
+  return createAdmissionPlugins({ clock, random, webhooks, ...extra });
 }
 
 interface Request {

@@ -28,8 +28,9 @@ const path = (version: string, name = ''): string =>
   `/apis/example.com/${version}/namespaces/default/gadgets${name === '' ? '' : `/${name}`}`;
 
 await using store = await startStore('etcd');
-await using api = await ApiFixture.start(store);
-await using other = await ApiFixture.start(store);
+const aggregator = { cert: undefined, key: undefined, endpointRouting: true };
+await using api = await ApiFixture.start(store, { aggregator });
+await using other = await ApiFixture.start(store, { aggregator });
 
 const folder = await mkdtemp(join(tmpdir(), 'naru-conversion-'));
 t.teardown(async () => await rm(folder, { recursive: true, force: true }));
@@ -87,13 +88,14 @@ const hook = createServer({ key: await readFile(keyFile), cert }, (request, resp
     const body = { kind: 'ConversionReview', apiVersion: 'apiextensions.k8s.io/v1' };
     response.end(JSON.stringify({ ...body, response: { uid: review.uid, ...answer } }));
   });
-}).listen(0, 'localhost');
+}).listen(0, '127.0.0.1');
 await once(hook, 'listening');
 t.teardown(() => {
   hook.closeAllConnections();
   hook.close();
 });
-const url = `https://localhost:${(hook.address() as AddressInfo).port}/convert`;
+const { port: hookPort } = hook.address() as AddressInfo;
+const url = `https://localhost:${hookPort}/convert`;
 
 const schemaOf = (properties: object): object => ({
   openAPIV3Schema: {
@@ -131,7 +133,13 @@ const v2 = {
 };
 const conversion = {
   strategy: 'Webhook',
-  webhook: { clientConfig: { url, caBundle: cert.toString('base64') }, conversionReviewVersions: ['v1'] },
+  webhook: {
+    clientConfig: {
+      service: { namespace: 'default', name: 'hook', path: '/convert' },
+      caBundle: cert.toString('base64'),
+    },
+    conversionReviewVersions: ['v1'],
+  },
 };
 const definition = {
   apiVersion: 'apiextensions.k8s.io/v1',
@@ -196,6 +204,20 @@ await t.test('definitions say how their versions are converted', async (t) => {
 });
 
 await t.test('objects are written and read in any version, and stored in one', async (t) => {
+  // Its ClusterIP leads nowhere here, its endpoints do.
+  await ok(201, 'POST', '/api/v1/namespaces/default/services', {
+    body: { apiVersion: 'v1', kind: 'Service', metadata: { name: 'hook' }, spec: { ports: [{ port: 443 }] } },
+  });
+  await ok(201, 'POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+    body: {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'hook-1', labels: { 'kubernetes.io/service-name': 'hook' } },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['127.0.0.1'] }],
+      ports: [{ port: hookPort }],
+    },
+  });
   await ok(201, 'POST', definitions, { body: definition });
   await eventually(async () => {
     if ((await api.request('GET', path('v2'))).status !== 200) throw new Error('not served yet');

@@ -25,7 +25,9 @@ const registration = '/apis/admissionregistration.k8s.io/v1';
 const configMaps = '/api/v1/namespaces/default/configmaps';
 
 await using store = await startStore('etcd');
-await using api = await ApiFixture.start(store);
+await using api = await ApiFixture.start(store, {
+  aggregator: { cert: undefined, key: undefined, endpointRouting: true },
+});
 
 const folder = await mkdtemp(join(tmpdir(), 'naru-webhooks-'));
 t.teardown(async () => await rm(folder, { recursive: true, force: true }));
@@ -56,7 +58,7 @@ const hooks = createServer({ key: await readFile(keyFile), cert }, (request, res
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ ...body, response: { uid: review.request.uid, ...answer } }));
   });
-}).listen(0, 'localhost');
+}).listen(0, '127.0.0.1');
 await once(hooks, 'listening');
 t.teardown(() => {
   hooks.closeAllConnections();
@@ -187,6 +189,74 @@ await t.test('webhooks: failure policies, dry run, selectors and match condition
   t.equal(dry.status, 201, dry.text);
   t.match(calls[0], { path: '/service', review: { request: { dryRun: true, options: { dryRun: ['All'] } } } });
   await removeAll('validatingwebhookconfigurations');
+});
+
+await t.test('webhooks behind a Service are reached at its endpoints, by the name in their certificate', async (t) => {
+  const service = (name: string): object => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name },
+    spec: {
+      ports: [
+        { name: 'https', port: 443 },
+        { name: 'other', port: 444 },
+      ],
+    },
+  });
+  const slice = (name: string): object => ({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name, labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['127.0.0.1'] }, { addresses: ['127.0.0.2'], conditions: { ready: false } }],
+    ports: [
+      { name: 'https', port },
+      { name: 'other', port: 1 },
+    ],
+  });
+  // Not of the ExternalName Service of the test before.
+  await api.request('DELETE', '/api/v1/namespaces/default/services/hook');
+  for (const name of ['hook', 'stranger', 'lonely']) {
+    await create('/api/v1/namespaces/default/services', service(name));
+    if (name !== 'lonely') await create('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', slice(name));
+  }
+  const at = (name: string, reference: object): object => ({
+    clientConfig: { service: { namespace: 'default', name, ...reference }, caBundle },
+  });
+  const failure = async (name: string, reference: object = {}): Promise<string> => {
+    await configure('Validating', [webhook('behind', at(name, reference))]);
+    const answer = await api.request('POST', configMaps, { body: configMap('refused') });
+    await removeAll('validatingwebhookconfigurations');
+    t.equal(answer.status, 500, answer.text);
+    return answer.body.message ?? '';
+  };
+  const said = 'Internal error occurred: failed calling webhook "behind.example.com": failed to call webhook: Post';
+  t.equal(await failure('nobody'), `${said} "https://nobody.default.svc:443/?timeout=10s": service "nobody" not found`);
+  t.equal(
+    await failure('lonely', { path: '/x' }),
+    `${said} "https://lonely.default.svc:443/x?timeout=10s": no endpoints available for service "lonely"`,
+  );
+  t.match(await failure('hook', { port: 445 }), 'no service port 445 found for service "hook"');
+  t.match(await failure('hook', { port: 444 }), /:444\/\?timeout=10s": .*ECONNREFUSED/u);
+  t.match(await failure('stranger'), 'stranger.default.svc. is not in the cert', 'the certificate is of another name');
+
+  answers.set('/deny', ({ request }) =>
+    request.object?.metadata['name'] === 'bad'
+      ? { allowed: false, status: { message: 'not this' } }
+      : { allowed: true },
+  );
+  answers.set('/mutate', () => ({
+    allowed: true,
+    patchType: 'JSONPatch',
+    patch: base64([{ op: 'add', path: '/data/patched', value: 'yes' }]),
+  }));
+  await configure('Validating', [webhook('deny', at('hook', { path: '/deny' }))]);
+  await configure('Mutating', [webhook('mutate', at('hook', { path: '/mutate' }))]);
+  const made = await create(configMaps, configMap('behind-service', { own: 'x' }));
+  t.same(made.body.data, { own: 'x', patched: 'yes' });
+  const denied = await api.request('POST', configMaps, { body: configMap('bad', { own: 'x' }) });
+  t.equal(denied.body.message, 'admission webhook "deny.example.com" denied the request: not this');
+  await removeAll('validatingwebhookconfigurations', 'mutatingwebhookconfigurations');
 });
 
 await t.test('mutating webhooks patch, and are asked again when others patched after them', async (t) => {

@@ -19,7 +19,7 @@ import { defaultStorageClass, persistentVolumeClaimResize } from './storage-defa
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 import { mutatingWebhooks } from './webhooks/mutating-webhooks.ts';
 import { validatingWebhooks } from './webhooks/validating-webhooks.ts';
-import { WebhookClient } from './webhooks/webhook-client.ts';
+import type { WebhookClient } from './webhooks/webhook-client.ts';
 
 export interface AdmissionOptions {
   /** `--enable-admission-plugins`: beside those that are on by default. */
@@ -30,8 +30,7 @@ export interface AdmissionOptions {
   readonly mountServiceAccountTokens?: boolean;
   /** Checks that nobody grants what they do not have; without it nobody is checked. */
   readonly authorizer?: ObservingAuthorizer;
-  /** Calls webhooks; without it there are none. */
-  readonly webhooks?: WebhookClient;
+  readonly webhooks: WebhookClient;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -63,7 +62,7 @@ const otherPlugins: ReadonlySet<string> = new Set([
 
 /** Every plugin, in upstream's order. */
 function allPlugins(options: AdmissionOptions, isOn: (entry: Entry) => boolean): readonly Entry[] {
-  const { clock, authorizer, webhooks: client = new WebhookClient() } = options;
+  const { clock, authorizer, webhooks: client } = options;
   const inTree = inTreePlugins(options);
   const reinvoked = inTree.filter(isOn).map(({ plugin }) => plugin);
   return [

@@ -1,4 +1,4 @@
-/** Where a Service that extends the API is reached (k8s.io/apiserver/pkg/util/proxy). */
+/** Where a Service that extends the API, or a webhook, is reached (k8s.io/apiserver/pkg/util/proxy). */
 import { endpointSlices, newNotFound, newStatusError, services, type EndpointSlice } from '@naru/api';
 import type { AdmissionStore } from '../admission/admission.ts';
 
@@ -31,7 +31,7 @@ export class ServiceResolver {
   resolve({ namespace, name, port }: ServiceReference): ServiceAddress {
     const { store, endpointRouting, random } = this.#options;
     const service = store.get(services, namespace, name);
-    if (service === undefined) throw newNotFound(services, name);
+    if (service === undefined) throw newNotFound({ group: '', resource: 'service' }, name);
     const { type = 'ClusterIP', clusterIP = '', externalName = '', ports = [] } = service.spec ?? {};
     if (type === 'ExternalName') return { host: externalName, port };
     const found = ports.find((each) => each.port === port);

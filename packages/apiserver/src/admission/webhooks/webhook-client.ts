@@ -1,7 +1,8 @@
-/** Calls webhooks: by URL, or by Service, at its ClusterIP with the certificate of `NAME.NAMESPACE.svc`. */
+/** Calls webhooks: by URL, or by Service, where it leads, with the certificate of `NAME.NAMESPACE.svc`. */
 import { rootCertificates } from 'node:tls';
-import { services } from '@naru/api';
 import { Agent, request } from 'undici';
+import { originOf } from '../../aggregation/remote-client.ts';
+import { ServiceResolver, type ServiceResolverOptions } from '../../aggregation/service-resolver.ts';
 import type { AdmissionStore } from '../admission.ts';
 
 export interface WebhookClientConfig {
@@ -23,14 +24,22 @@ const ANSWER_BYTES_MAX = 3 * 1024 * 1024;
 const DEFAULT_PORT = 443;
 
 interface Target {
-  readonly url: string;
-  readonly shownUrl: string;
-  readonly serverName: string;
+  /** Whom the URL names: `NAME:PORT`. */
   readonly host: string;
+  readonly serverName: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Where the host is. @throws StatusError. */
+  readonly origin: () => string;
 }
 
 export class WebhookClient {
+  readonly #routing: Omit<ServiceResolverOptions, 'store'>;
   readonly #agents = new Map<string, Agent>();
+
+  constructor(routing: Omit<ServiceResolverOptions, 'store'>) {
+    this.#routing = routing;
+  }
 
   /** The answer to a POST. @throws Error with upstream's words when there is none. */
   async post(
@@ -39,24 +48,22 @@ export class WebhookClient {
     options: { readonly store: AdmissionStore; readonly timeoutMs: number },
   ): Promise<unknown> {
     const { store, timeoutMs } = options;
-    const target = targetOf(config, store);
-    const seconds = `${timeoutMs / 1000}s`;
-    const withTimeout = (url: string): string => `${url}${url.includes('?') ? '&' : '?'}timeout=${seconds}`;
-    const shown = `Post ${JSON.stringify(withTimeout(target.shownUrl))}`;
+    const { host, serverName, path: plainPath, origin } = this.#targetOf(config, store);
+    const path = `${plainPath}${plainPath.includes('?') ? '&' : '?'}timeout=${timeoutMs / 1000}s`;
     let statusCode: number;
     let text: string;
     try {
-      const answer = await request(withTimeout(target.url), {
+      const answer = await request(`${origin()}${path}`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', accept: 'application/json', host: target.host },
+        headers: { 'content-type': 'application/json', accept: 'application/json', host },
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(timeoutMs),
-        dispatcher: this.#agentOf(config.caBundle, target.serverName),
+        dispatcher: this.#agentOf(config.caBundle, serverName),
       });
       statusCode = answer.statusCode;
       text = await readText(answer.body);
     } catch (error) {
-      throw new Error(`${shown}: ${reasonOf(error)}`, { cause: error });
+      throw new Error(`Post ${JSON.stringify(`https://${host}${path}`)}: ${reasonOf(error)}`, { cause: error });
     }
     if (statusCode !== 200) throw new Error(text === '' ? `unexpected status code ${statusCode}` : text.trim());
     try {
@@ -64,6 +71,24 @@ export class WebhookClient {
     } catch (error) {
       throw new Error(`couldn't get version/kind; json parse error: ${(error as Error).message}`, { cause: error });
     }
+  }
+
+  #targetOf({ url, service }: WebhookClientConfig, store: AdmissionStore): Target {
+    if (service === undefined) {
+      const parsed = new URL(url ?? '');
+      if (parsed.protocol !== 'https:') throw new Error(`the scheme of ${JSON.stringify(url)} must be https`);
+      const { host, hostname: serverName, pathname, search, origin } = parsed;
+      return { host, serverName, path: `${pathname}${search}`, origin: () => origin };
+    }
+    const { namespace, name, path = '/', port = DEFAULT_PORT } = service;
+    const serverName = `${name}.${namespace}.svc`;
+    const resolver = new ServiceResolver({ ...this.#routing, store });
+    return {
+      host: `${serverName}:${port}`,
+      serverName,
+      path: path.startsWith('/') ? path : `/${path}`,
+      origin: () => originOf(resolver.resolve({ namespace, name, port })),
+    };
   }
 
   #agentOf(caBundle: string | undefined, serverName: string): Agent {
@@ -88,32 +113,6 @@ export class WebhookClient {
     await Promise.all([...this.#agents.values()].map(async (agent) => await agent.destroy()));
     this.#agents.clear();
   }
-}
-
-function targetOf({ url, service }: WebhookClientConfig, store: AdmissionStore): Target {
-  if (service === undefined) {
-    const parsed = new URL(url ?? '');
-    if (parsed.protocol !== 'https:') throw new Error(`the scheme of ${JSON.stringify(url)} must be https`);
-    return { url: parsed.href, shownUrl: url ?? '', serverName: parsed.hostname, host: parsed.host };
-  }
-  const { namespace, name, path = '/', port = DEFAULT_PORT } = service;
-  const serverName = `${name}.${namespace}.svc`;
-  const slashed = path.startsWith('/') ? path : `/${path}`;
-  const found = store.get(services, namespace, name);
-  if (found === undefined) throw new Error(`service ${JSON.stringify(name)} not found`);
-  const { type, clusterIP = '', externalName = '', ports = [] } = found.spec ?? {};
-  const address = type === 'ExternalName' ? externalName : clusterIP;
-  if (address === '' || address === 'None') throw new Error(`no service address of ${JSON.stringify(serverName)}`);
-  if (type !== 'ExternalName' && !ports.some((each) => each.port === port))
-    throw new Error(`no service port ${port} found for service ${JSON.stringify(name)}`);
-  const shownHost = `${serverName}:${port}`;
-  const urlHost = address.includes(':') ? `[${address}]` : address;
-  return {
-    url: `https://${urlHost}:${port}${slashed}`,
-    shownUrl: `https://${shownHost}${slashed}`,
-    serverName,
-    host: shownHost,
-  };
 }
 
 async function readText(body: AsyncIterable<unknown>): Promise<string> {
