@@ -9,6 +9,7 @@ import {
   namespaces,
   nodes,
   persistentVolumeClaims,
+  persistentVolumes,
   pods,
   priorityClasses,
   resourceQuotas,
@@ -442,6 +443,17 @@ void t.test('defaults of classes: storage, ingress and runtime', async (t) => {
     await admit(plugins(), store, { resource: persistentVolumeClaims, object: claim({ storageClassName: '' }) }),
     { spec: { storageClassName: '' } },
   );
+  const finalizers = ['kubernetes.io/pvc-protection'];
+  t.match(await admit(plugins(), store, { resource: persistentVolumeClaims, object: claim({}) }), {
+    metadata: { finalizers },
+  });
+  const protect = async (finalizers: readonly string[]): Promise<unknown> => {
+    const object = { metadata: { name: 'v', finalizers: [...finalizers] } };
+    return (await admit(plugins(), store, { resource: persistentVolumes, object })).metadata.finalizers;
+  };
+  const both = ['example.com/own', 'kubernetes.io/pv-protection'];
+  t.strictSame(await protect(['example.com/own']), both);
+  t.strictSame(await protect(both), both, 'what is there is not added again');
   const sized = (storage: string) =>
     claim({ storageClassName: 'fast', resources: { requests: { storage } } }, { phase: 'Bound' });
   t.match(

@@ -3,6 +3,8 @@ import type { ControllerContext, ControlLoop } from './controller-context.ts';
 import { CronJobController } from './cronjob/cron-job-controller.ts';
 import { DaemonSetController } from './daemonset/daemon-set-controller.ts';
 import { JobController } from './job/job-controller.ts';
+import { PvProtectionController } from './storage-protection/pv-protection-controller.ts';
+import { PvcProtectionController } from './storage-protection/pvc-protection-controller.ts';
 import { StatefulSetController } from './statefulset/stateful-set-controller.ts';
 import { BootstrapSignerController } from './bootstrap-tokens/bootstrap-signer-controller.ts';
 import { TokenCleanerController } from './bootstrap-tokens/token-cleaner-controller.ts';
@@ -56,6 +58,8 @@ const controllers: Readonly<Record<string, MakeControlLoop>> = {
   'node-ipam-controller': (context) =>
     context.options.allocateNodeCidrs ? new NodeIpamController(context) : undefined,
   'pod-garbage-collector-controller': (context) => new PodGcController(context),
+  'persistentvolumeclaim-protection-controller': (context) => new PvcProtectionController(context),
+  'persistentvolume-protection-controller': (context) => new PvProtectionController(context),
   'disruption-controller': (context) => new DisruptionController(context),
   'ttl-after-finished-controller': (context) => new TtlAfterFinishedController(context),
   'resourcequota-controller': (context) => new ResourceQuotaController(context),
@@ -92,6 +96,8 @@ const aliases: Readonly<Record<string, string>> = {
   namespace: 'namespace-controller',
   nodeipam: 'node-ipam-controller',
   nodelifecycle: 'node-lifecycle-controller',
+  'pvc-protection': 'persistentvolumeclaim-protection-controller',
+  'pv-protection': 'persistentvolume-protection-controller',
   podgc: 'pod-garbage-collector-controller',
   replicaset: 'replicaset-controller',
   replicationcontroller: 'replicationcontroller-controller',

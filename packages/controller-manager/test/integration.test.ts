@@ -19,6 +19,7 @@ import {
   leases,
   namespaces,
   nodes,
+  persistentVolumeClaims,
   pods,
   replicaSets,
   serviceAccounts,
@@ -422,8 +423,29 @@ await t.test('a namespace goes with all that is in it', async (t) => {
     async () => (await client.get(serviceAccounts, 'default', { namespace: 'team' })) !== undefined,
     deadline,
   );
-  await client.create(deployments, { ...web, metadata: { name: 'web', namespace: 'team' } });
-  await eventually(async () => (await listAll(client, pods, { namespace: 'team' })).items.length === 3, deadline);
+  const inTeam = { namespace: 'team' };
+  for (const name of ['data', 'unused'])
+    await client.create(persistentVolumeClaims, {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name, ...inTeam },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    });
+  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }];
+  await client.create(deployments, {
+    ...web,
+    metadata: { name: 'web', ...inTeam },
+    spec: { ...web.spec, selector: { matchLabels: { app: 'web' } }, template: template('web', 'v1', { volumes }) },
+  });
+  await eventually(async () => {
+    const { items } = await listAll(client, pods, inTeam);
+    return items.length === 3 && items.every(({ spec }) => (spec?.nodeName ?? '') !== '');
+  }, deadline);
+  for (const name of ['data', 'unused']) await client.delete(persistentVolumeClaims, name, inTeam);
+  const claims = async (): Promise<unknown[]> =>
+    (await listAll(client, persistentVolumeClaims, inTeam)).items.map(({ metadata }) => metadata.name);
+  await eventually(async () => (await claims()).length === 1, deadline);
+  t.strictSame(await claims(), ['data'], 'the claim that pods use waits for them');
   await client.delete(namespaces, 'team');
   await eventually(
     async () => isNotFound(await client.get(namespaces, 'team').catch((error: unknown) => error)),

@@ -152,11 +152,10 @@ const refusals: readonly KnownDifference[] = [
 
 const admission: readonly KnownDifference[] = [
   {
-    reason:
-      'StorageObjectInUseProtection is absent, as its controllers are: no finalizers, and what follows from them.',
-    why: 'lacking',
-    at: /(metadata\.(finalizers|deletionTimestamp|deletionGracePeriodSeconds|resourceVersion)|\[\d+\])$/u,
-    request: /^persistentvolume(claim)?s: /u,
+    reason: '1.20 takes applying the same for a change where admission has added a finalizer.',
+    why: 'newer',
+    at: /^body\.metadata\.resourceVersion$/u,
+    request: /^persistentvolume(claim)?s: (apply (again|with force|less)|delete what was applied)$/u,
   },
   {
     reason: 'DaemonSets have no deprecated.daemonset.template.generation.',

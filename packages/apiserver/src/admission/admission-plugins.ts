@@ -15,7 +15,7 @@ import { rbacEscalation } from './rbac-escalation.ts';
 import { resourceQuotaPlugin } from './resource-quota.ts';
 import { runtimeClass } from './runtime-class.ts';
 import { serviceAccountPlugin } from './service-account.ts';
-import { defaultStorageClass, persistentVolumeClaimResize } from './storage-defaults.ts';
+import { defaultStorageClass, persistentVolumeClaimResize, storageObjectInUseProtection } from './storage-defaults.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 import { mutatingWebhooks } from './webhooks/mutating-webhooks.ts';
 import { validatingWebhooks } from './webhooks/validating-webhooks.ts';
@@ -57,7 +57,6 @@ const otherPlugins: ReadonlySet<string> = new Set([
   'PodNodeSelector',
   'PodTolerationRestriction',
   'PodTopologyLabels',
-  'StorageObjectInUseProtection',
 ]);
 
 /** Every plugin, in upstream's order. */
@@ -88,6 +87,7 @@ function inTreePlugins(options: AdmissionOptions): readonly Entry[] {
     { plugin: priority, isDefault: true },
     { plugin: defaultTolerationSeconds, isDefault: true },
     { plugin: defaultStorageClass, isDefault: true },
+    { plugin: storageObjectInUseProtection, isDefault: true },
     { plugin: persistentVolumeClaimResize, isDefault: true },
     { plugin: runtimeClass, isDefault: true },
     { plugin: certificateApproval(authorizer), isDefault: true },

@@ -1,4 +1,4 @@
-/** DefaultStorageClass and PersistentVolumeClaimResize. */
+/** DefaultStorageClass, StorageObjectInUseProtection and PersistentVolumeClaimResize. */
 import { parseQuantity, storageClasses, type PersistentVolumeClaim, type StorageClass } from '@naru/api';
 import type { AdmissionPlugin } from './admission.ts';
 import { isResource, refuse } from './refusal.ts';
@@ -30,6 +30,25 @@ export const defaultStorageClass: AdmissionPlugin = {
     if (storageClassName !== undefined || claim.metadata.annotations?.[BETA_CLASS] !== undefined) return;
     const found = defaultClassOf(store.list(storageClasses));
     if (found !== undefined) claim.spec.storageClassName = found.metadata.name ?? '';
+  },
+};
+
+const protectionFinalizers: Readonly<Record<string, string>> = {
+  persistentvolumeclaims: 'kubernetes.io/pvc-protection',
+  persistentvolumes: 'kubernetes.io/pv-protection',
+};
+
+/** Claims and volumes get the finalizer that their protection controllers take off when nobody uses them. */
+export const storageObjectInUseProtection: AdmissionPlugin = {
+  name: 'StorageObjectInUseProtection',
+  handles: (operation, { group, resource }, subresource) =>
+    operation === 'CREATE' && subresource === '' && group === '' && Object.hasOwn(protectionFinalizers, resource),
+  admit({ object, resource: { resource } }) {
+    const finalizer = protectionFinalizers[resource];
+    if (object === undefined || finalizer === undefined) return;
+    const { metadata } = object;
+    const { finalizers = [] } = metadata;
+    if (!finalizers.includes(finalizer)) metadata.finalizers = [...finalizers, finalizer];
   },
 };
 
