@@ -3,11 +3,17 @@ import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
 import { readTokenConfig, type TokenConfig } from './authentication/token-flags.ts';
+import {
+  AUTHORIZATION_CONFIG,
+  parseAuthorizationConfig,
+  type AuthorizationConfig,
+} from './authorization/authorization-config.ts';
 import type { WebhookAuthorizerOptions } from './authorization/webhook-authorizer.ts';
 import { readAuthorizationWebhook } from './authorization/webhook-flags.ts';
 import type { AuditLogOptions } from './audit/audit-log.ts';
 import { parseAuditPolicy, type AuditPolicy } from './audit/audit-policy.ts';
-import type { ApiserverFlags } from './flags.ts';
+import { readConfigurationFile } from './configuration-file.ts';
+import { apiserverFlags, type ApiserverFlags } from './flags.ts';
 import { parseEncryptionConfig, type Encryption } from './storage/encryption/encryption-config.ts';
 import type { TlsOptions } from './server/http-server.ts';
 
@@ -42,6 +48,8 @@ export interface ApiserverConfig {
   readonly otherTokens: TokenConfig;
   readonly authorizationModes: readonly string[];
   readonly authorizationWebhook: WebhookAuthorizerOptions | undefined;
+  /** Instead of modes and webhook. */
+  readonly authorizationConfig: AuthorizationConfig | undefined;
   readonly enableAdmissionPlugins: readonly string[];
   readonly disableAdmissionPlugins: readonly string[];
   readonly serviceClusterIpRange: string;
@@ -114,6 +122,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     otherTokens: await readTokenConfig(flags),
     authorizationModes: flags['authorization-mode'],
     authorizationWebhook: await readAuthorizationWebhook(flags, flags['authorization-mode']),
+    authorizationConfig: await readAuthorizationConfig(flags),
     enableAdmissionPlugins: flags['enable-admission-plugins'],
     disableAdmissionPlugins: flags['disable-admission-plugins'],
     serviceClusterIpRange: flags['service-cluster-ip-range'],
@@ -150,6 +159,19 @@ function priorityAndFairnessOf(flags: ApiserverFlags): boolean {
       `invalid configuration: MaxRequestsInFlight=${reads} and MaxMutatingRequestsInFlight=${writes}; they must add up to something positive`,
     );
   return enabled;
+}
+
+async function readAuthorizationConfig(flags: ApiserverFlags): Promise<AuthorizationConfig | undefined> {
+  const path = flags[AUTHORIZATION_CONFIG];
+  if (path === '') return undefined;
+  // A mode that is the default cannot be told from none.
+  const isOwn = flags['authorization-mode'].join() !== apiserverFlags['authorization-mode'].default.join();
+  if (isOwn || flags['authorization-webhook-config-file'] !== '')
+    throw new UsageError(
+      '--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined',
+    );
+  const file = await readConfigurationFile(AUTHORIZATION_CONFIG, path);
+  return { ...file, authorizers: await parseAuthorizationConfig(file.text) };
 }
 
 async function readAggregator(flags: ApiserverFlags): Promise<ApiserverConfig['aggregator']> {

@@ -69,6 +69,12 @@ export const apiserverFlags = {
     default: ['AlwaysAllow'],
     description: 'Authorizers in order: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny.',
   },
+  'authorization-config': {
+    type: 'string',
+    default: '',
+    description:
+      'File of authorizers in order (AuthorizationConfiguration), instead of --authorization-mode and the flags of its webhook; read again when it changes.',
+  },
   ...authorizationWebhookFlags,
   ...tokenFlags,
   'enable-admission-plugins': {

@@ -17,7 +17,7 @@ export interface ReviewWebhookConfig {
   readonly token?: string | undefined;
 }
 
-/** How long one call may take. */
+/** How long one call may take, unless its configuration says otherwise. */
 const TIMEOUT_MS = 30_000;
 /** Longest answer that is read. */
 const ANSWER_BYTES_MAX = 3 * 1024 * 1024;
@@ -71,9 +71,11 @@ export class ReviewWebhook {
   readonly #config: ReviewWebhookConfig;
   readonly #clock: Clock;
   readonly #agent: Agent;
+  readonly #timeoutMs: number;
 
-  constructor(config: ReviewWebhookConfig, clock: Clock) {
+  constructor(config: ReviewWebhookConfig, clock: Clock, timeoutMs = TIMEOUT_MS) {
     this.#config = config;
+    this.#timeoutMs = timeoutMs;
     this.#clock = clock;
     const { ca, insecure, serverName, cert, key } = config;
     const connect = {
@@ -107,7 +109,7 @@ export class ReviewWebhook {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
       body: JSON.stringify(review),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(this.#timeoutMs),
       dispatcher: this.#agent,
     });
     const chunks: Buffer[] = [];

@@ -17,14 +17,11 @@ import { OidcAuthenticator } from './authentication/oidc-authenticator.ts';
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
 import { WebhookTokenAuthenticator } from './authentication/webhook-token-authenticator.ts';
-import {
-  authorizationModes,
-  createAuthorizer,
-  type AuthorizationMode,
-  type ObservingAuthorizer,
-} from './authorization/cluster-authorizer.ts';
+import { parseAuthorizationConfig, type AuthorizerConfig } from './authorization/authorization-config.ts';
+import { createAuthorizer, localModes, type ObservingAuthorizer } from './authorization/cluster-authorizer.ts';
 import { WebhookAuthorizer } from './authorization/webhook-authorizer.ts';
 import type { ApiserverConfig } from './config.ts';
+import { followFile } from './configuration-file.ts';
 import { createReviewResources } from './registry/review-resources.ts';
 import { createTokenRequest } from './registry/token-request.ts';
 import type { VirtualResource, VirtualSubresource } from './registry/virtual-resource.ts';
@@ -43,16 +40,13 @@ export function createAccessControl(
 ): {
   readonly authorizer: ObservingAuthorizer;
   readonly admission: readonly AdmissionPlugin[];
+  /** Follows the files that say it, until the signal aborts. */
+  readonly follow: (signal: AbortSignal) => Promise<void>;
 } {
   const { config, clock, random } = options;
-  const modes = config.authorizationModes.map((mode) => {
-    const known = authorizationModes.find((each) => each === mode);
-    if (known === undefined) throw new UsageError(`--authorization-mode: unknown mode ${JSON.stringify(mode)}`);
-    return known satisfies AuthorizationMode;
-  });
-  const { authorizationWebhook } = config;
-  const webhook = authorizationWebhook === undefined ? undefined : new WebhookAuthorizer(authorizationWebhook, options);
-  const authorizer = createAuthorizer({ modes, webhook });
+  const make = (authorizers: readonly AuthorizerConfig[]): Parameters<ObservingAuthorizer['use']>[0] =>
+    authorizers.map((each) => (typeof each === 'string' ? each : new WebhookAuthorizer(each, options)));
+  const authorizer = createAuthorizer({ modes: make(authorizersOf(config)) });
   const admission = createAdmissionPlugins({
     authorizer,
     enable: config.enableAdmissionPlugins,
@@ -62,7 +56,29 @@ export function createAccessControl(
     clock,
     random,
   });
-  return { authorizer, admission };
+  const follow = async (signal: AbortSignal): Promise<void> => {
+    const file = config.authorizationConfig;
+    if (file === undefined) return;
+    const apply = async (text: string): Promise<void> => {
+      const authorizers = await parseAuthorizationConfig(text);
+      for (const mode of ['Node', 'RBAC'] as const)
+        if (authorizers.includes(mode) !== file.authorizers.includes(mode))
+          throw new UsageError(`--authorization-config: ${mode} cannot be added or removed by a reload`);
+      authorizer.use(make(authorizers));
+    };
+    await followFile(file, { ...options, apply }, signal);
+  };
+  return { authorizer, admission, follow };
+}
+
+function authorizersOf({ authorizationConfig, ...config }: ApiserverConfig): readonly AuthorizerConfig[] {
+  if (authorizationConfig !== undefined) return authorizationConfig.authorizers;
+  return config.authorizationModes.flatMap((mode) => {
+    if (mode === 'Webhook') return config.authorizationWebhook ?? [];
+    const known = localModes.find((each) => each === mode);
+    if (known === undefined) throw new UsageError(`--authorization-mode: unknown mode ${JSON.stringify(mode)}`);
+    return known;
+  });
 }
 
 export interface Identity {

@@ -73,6 +73,7 @@ export class ApiServer implements Component {
   readonly #custom: CustomResources;
   readonly #aggregator: Aggregator;
   readonly #webhooks: WebhookClient;
+  readonly #followConfiguration: (signal: AbortSignal) => Promise<void>;
   readonly #allocation: ServiceAllocation;
   readonly #handler: ResourceHandler;
   readonly #kubelets: KubeletProxy;
@@ -106,13 +107,14 @@ export class ApiServer implements Component {
       logger,
     });
     this.#webhooks = new WebhookClient({ endpointRouting: config.aggregator.endpointRouting, random });
-    const { authorizer, admission } = createAccessControl(options, this.#webhooks);
+    const { authorizer, admission, follow } = createAccessControl(options, this.#webhooks);
     this.#flowControl = new FlowControl({
       ...options,
       metrics: this.#metrics,
       stack: () => this.#stack,
       countOf: (info) => resources.get(info.group, info.version, info.resource)?.registry?.cache.size,
     });
+    this.#followConfiguration = follow;
     this.#stack = new ResourceStack({
       client: this.#client,
       store,
@@ -230,6 +232,7 @@ export class ApiServer implements Component {
     const background = [
       this.#stack.run(signal),
       this.#custom.run(signal),
+      this.#followConfiguration(signal),
       this.#sendBookmarks(signal),
       runCompactor({ client: this.#client, clock, logger, intervalMs: config.compactionIntervalMs }, signal),
     ];

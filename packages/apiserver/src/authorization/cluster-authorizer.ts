@@ -3,51 +3,50 @@ import type { ObjectChange, ObjectObserver } from '../registry/object-observer.t
 import type { AuthorizationAttributes, Authorizer, Verdict } from './authorizer.ts';
 import { NodeAuthorizer } from './node-authorizer.ts';
 import { RbacAuthorizer } from './rbac-authorizer.ts';
-import type { WebhookAuthorizer } from './webhook-authorizer.ts';
 
-export const authorizationModes = ['Node', 'RBAC', 'Webhook', 'AlwaysAllow', 'AlwaysDeny'] as const;
-export type AuthorizationMode = (typeof authorizationModes)[number];
+/** What is decided here. */
+export const localModes = ['Node', 'RBAC', 'AlwaysAllow', 'AlwaysDeny'] as const;
+export type LocalMode = (typeof localModes)[number];
 
 export interface AuthorizerOptions {
-  /** `--authorization-mode`, asked in this order; default Node,RBAC. */
-  readonly modes?: readonly AuthorizationMode[];
-  /** For the mode Webhook. */
-  readonly webhook?: WebhookAuthorizer | undefined;
+  /** Asked in this order, webhooks among them; default Node,RBAC. */
+  readonly modes?: readonly (LocalMode | Authorizer)[];
 }
 
 /** An authorizer that must be told of the objects it decides from. */
 export interface ObservingAuthorizer extends Authorizer, ObjectObserver {
   /** The RBAC rules, for rules reviews and escalation checks. */
   readonly rbac: RbacAuthorizer;
+  /** Asks these from now on. */
+  use(modes: readonly (LocalMode | Authorizer)[]): void;
 }
 
 /** system:masters first, then each mode in order: the first that has an opinion decides. */
 export function createAuthorizer(options: AuthorizerOptions = {}): ObservingAuthorizer {
-  return new ClusterAuthorizer(options.modes ?? ['Node', 'RBAC'], options.webhook);
+  return new ClusterAuthorizer(options.modes ?? ['Node', 'RBAC']);
 }
 
 class ClusterAuthorizer implements ObservingAuthorizer {
   readonly rbac = new RbacAuthorizer();
   readonly resources: readonly GroupResource[];
   readonly #node = new NodeAuthorizer(this.rbac);
-  readonly #authorizers: readonly Authorizer[];
-  readonly #asks: boolean;
+  #authorizers: readonly Authorizer[] = [];
+  #asks = false;
 
-  constructor(modes: readonly AuthorizationMode[], webhook: WebhookAuthorizer | undefined) {
-    const byMode: Readonly<Record<AuthorizationMode, Authorizer>> = {
+  constructor(modes: readonly (LocalMode | Authorizer)[]) {
+    this.resources = [...this.rbac.resources, ...this.#node.resources];
+    this.use(modes);
+  }
+
+  use(modes: readonly (LocalMode | Authorizer)[]): void {
+    const byMode: Readonly<Record<LocalMode, Authorizer>> = {
       Node: this.#node,
       RBAC: this.rbac,
-      // From memory, it is not known what another service says.
-      Webhook: {
-        authorize: () => ({ decision: 'no-opinion', reason: '' }),
-        ...(webhook === undefined ? {} : { decide: async (attributes) => await webhook.decide(attributes) }),
-      },
       AlwaysAllow: { authorize: () => ({ decision: 'allow', reason: '' }) },
       AlwaysDeny: { authorize: () => ({ decision: 'no-opinion', reason: 'Everything is forbidden.' }) },
     };
-    this.#authorizers = modes.map((mode) => byMode[mode]);
-    this.#asks = modes.includes('Webhook');
-    this.resources = [...this.rbac.resources, ...this.#node.resources];
+    this.#authorizers = modes.map((mode) => (typeof mode === 'string' ? byMode[mode] : mode));
+    this.#asks = this.#authorizers.some((each) => each.decide !== undefined);
   }
 
   observe(change: ObjectChange): void {

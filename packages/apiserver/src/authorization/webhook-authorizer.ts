@@ -1,8 +1,11 @@
 /** Asks another service who may do what (SubjectAccessReview). */
 import type { Clock, Logger } from '@naru/component';
+import { conditionsHold, type CompiledCondition } from '../admission/webhooks/match-conditions.ts';
+import { CelError } from '../cel/cel-program.ts';
+import { toCel } from '../cel/cel-values.ts';
 import { ExpiringCache } from '../expiring-cache.ts';
 import { ReviewWebhook, type ReviewWebhookConfig } from '../review-webhook.ts';
-import type { AuthorizationAttributes, Verdict } from './authorizer.ts';
+import type { AuthorizationAttributes, Authorizer, Verdict } from './authorizer.ts';
 
 export interface WebhookAuthorizerOptions {
   readonly webhook: ReviewWebhookConfig;
@@ -10,6 +13,12 @@ export interface WebhookAuthorizerOptions {
   readonly version: string;
   readonly authorizedTtlMs: number;
   readonly unauthorizedTtlMs: number;
+  /** How long one call may take; default 30 s. */
+  readonly timeoutMs?: number;
+  /** What it means that the service, or a condition, has no answer; default NoOpinion. */
+  readonly failurePolicy?: 'NoOpinion' | 'Deny';
+  /** The service is asked only where all of them hold. They see the spec of the review (v1) as `request`. */
+  readonly conditions?: readonly CompiledCondition[];
 }
 
 /** Questions whose answers are remembered. */
@@ -25,7 +34,7 @@ interface ReviewStatus {
 
 const noOpinion: Verdict = { decision: 'no-opinion', reason: '' };
 
-export class WebhookAuthorizer {
+export class WebhookAuthorizer implements Authorizer {
   readonly #options: WebhookAuthorizerOptions;
   readonly #logger: Logger;
   readonly #webhook: ReviewWebhook;
@@ -37,24 +46,33 @@ export class WebhookAuthorizer {
   ) {
     this.#options = options;
     this.#logger = logger;
-    this.#webhook = new ReviewWebhook(options.webhook, clock);
+    this.#webhook = new ReviewWebhook(options.webhook, clock, options.timeoutMs);
     this.#cache = new ExpiringCache(clock, QUESTIONS_MAX);
   }
 
-  /** A service that does not answer has no opinion. */
+  /** From memory, it is not known what another service says. */
+  authorize(): Verdict {
+    return noOpinion;
+  }
+
+  /** What is the case when the service does not answer is the failure policy's. */
   async decide(attributes: AuthorizationAttributes): Promise<Verdict> {
-    const spec = this.#specOf(attributes);
-    const question = JSON.stringify(spec);
-    const { authorizedTtlMs, unauthorizedTtlMs } = this.#options;
-    const ask = async (): Promise<Verdict> => await this.#ask(spec);
+    const { authorizedTtlMs, unauthorizedTtlMs, conditions = [] } = this.#options;
     try {
+      if (!conditionsHold(conditions, () => ({ request: toCel(conditionSpecOf(attributes)) }))) return noOpinion;
+      const spec = this.#specOf(attributes);
+      const question = JSON.stringify(spec);
+      const ask = async (): Promise<Verdict> => await this.#ask(spec);
       if (question.length > QUESTION_LENGTH_MAX) return await ask();
       return await this.#cache.get(question, ask, ({ decision }) =>
         decision === 'allow' ? authorizedTtlMs : unauthorizedTtlMs,
       );
     } catch (error) {
-      this.#logger.warn({ err: error }, 'the authorization webhook does not answer');
-      return noOpinion;
+      if (error instanceof CelError)
+        this.#logger.warn({ err: error }, 'a condition of the authorization webhook fails');
+      else this.#logger.warn({ err: error }, 'the authorization webhook does not answer');
+      if (this.#options.failurePolicy !== 'Deny') return noOpinion;
+      return { decision: 'deny', reason: (error as Error).message };
     }
   }
 
@@ -90,4 +108,18 @@ export class WebhookAuthorizer {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#webhook[Symbol.asyncDispose]();
   }
+}
+
+/** The spec as conditions see it: all fields of what is asked for are there. */
+function conditionSpecOf({ user, verb, isResourceRequest, path, ...resource }: AuthorizationAttributes): object {
+  const { namespace, group, version, resource: plural, subresource, name } = resource;
+  return {
+    user: user.name,
+    groups: user.groups,
+    uid: user.uid ?? '',
+    extra: user.extra ?? {},
+    ...(isResourceRequest
+      ? { resourceAttributes: { namespace, verb, group, version, resource: plural, subresource, name } }
+      : { nonResourceAttributes: { path, verb } }),
+  };
 }
