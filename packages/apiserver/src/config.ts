@@ -2,6 +2,11 @@
 import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
+import {
+  AUTHENTICATION_CONFIG,
+  parseAuthenticationConfig,
+  type AuthenticationConfig,
+} from './authentication/authentication-config.ts';
 import { readTokenConfig, type TokenConfig } from './authentication/token-flags.ts';
 import {
   AUTHORIZATION_CONFIG,
@@ -31,8 +36,9 @@ export interface ApiserverConfig {
   readonly tls: TlsOptions | undefined;
   /** Text of `--token-auth-file`. */
   readonly tokens: string | undefined;
-  /** Undefined: on health and version paths only. */
-  readonly anonymous: boolean | undefined;
+  /** Or on which paths; undefined: on health and version paths only. */
+  readonly anonymous: boolean | readonly string[] | undefined;
+  readonly authenticationConfig: AuthenticationConfig | undefined;
   /** Undefined: no front proxy is believed. */
   readonly requestHeader:
     | {
@@ -103,6 +109,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
       key: flags['kubelet-client-key'],
     }),
   );
+  const authenticationConfig = await readAuthenticationConfig(flags);
   const etcdPrefix = `/${flags['etcd-prefix'].replaceAll(/^\/+|\/+$/gu, '')}`;
   const encryption = await readOptional('encryption-provider-config', flags['encryption-provider-config']);
   return {
@@ -117,7 +124,8 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     advertiseAddress: advertiseAddressOf(flags),
     tls: await readServerTls(flags),
     tokens: await readOptional('token-auth-file', flags['token-auth-file']),
-    anonymous: flags['anonymous-auth'],
+    anonymous: authenticationConfig?.anonymous ?? flags['anonymous-auth'],
+    authenticationConfig,
     requestHeader: await readRequestHeader(flags),
     otherTokens: await readTokenConfig(flags),
     authorizationModes: flags['authorization-mode'],
@@ -159,6 +167,20 @@ function priorityAndFairnessOf(flags: ApiserverFlags): boolean {
       `invalid configuration: MaxRequestsInFlight=${reads} and MaxMutatingRequestsInFlight=${writes}; they must add up to something positive`,
     );
   return enabled;
+}
+
+async function readAuthenticationConfig(flags: ApiserverFlags): Promise<AuthenticationConfig | undefined> {
+  const path = flags[AUTHENTICATION_CONFIG];
+  if (path === '') return undefined;
+  if (flags['oidc-issuer-url'] !== '' || flags['oidc-client-id'] !== '')
+    throw new UsageError('authentication-config file and oidc-* flags are mutually exclusive');
+  const file = await readConfigurationFile(AUTHENTICATION_CONFIG, path);
+  const settings = parseAuthenticationConfig(file.text, flags['service-account-issuer']);
+  if (settings.anonymous !== undefined && flags['anonymous-auth'] !== undefined)
+    throw new UsageError(
+      '--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file',
+    );
+  return { ...file, ...settings };
 }
 
 async function readAuthorizationConfig(flags: ApiserverFlags): Promise<AuthorizationConfig | undefined> {

@@ -4,6 +4,8 @@ import { UsageError, type Clock, type Logger } from '@naru/component';
 import type { AdmissionPlugin, AdmissionStore } from './admission/admission.ts';
 import { createAdmissionPlugins } from './admission/admission-plugins.ts';
 import type { WebhookClient } from './admission/webhooks/webhook-client.ts';
+import { parseAuthenticationConfig } from './authentication/authentication-config.ts';
+import type { UserInfo } from './authentication/authenticator.ts';
 import { BootstrapTokenAuthenticator } from './authentication/bootstrap-token-authenticator.ts';
 import { CertificateAuthority } from './authentication/certificate-authority.ts';
 import {
@@ -13,7 +15,7 @@ import {
   type TokenAuthenticator,
 } from './authentication/cluster-authenticator.ts';
 import { issuerDiscovery, type IssuerDiscovery } from './authentication/issuer-discovery.ts';
-import { OidcAuthenticator } from './authentication/oidc-authenticator.ts';
+import { OidcAuthenticator, type OidcOptions } from './authentication/oidc-authenticator.ts';
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts';
 import { parseTokenFile } from './authentication/token-file-authenticator.ts';
 import { WebhookTokenAuthenticator } from './authentication/webhook-token-authenticator.ts';
@@ -85,6 +87,8 @@ export interface Identity {
   readonly authenticator: ClusterAuthenticator;
   readonly virtualResources: readonly VirtualResource[];
   readonly virtualSubresources: readonly VirtualSubresource[];
+  /** Follows the file that says whose tokens are good, until the signal aborts. */
+  readonly follow: (signal: AbortSignal) => Promise<void>;
   /** The issuer's metadata, where keys are at the URI unless a flag says otherwise; undefined: there is no issuer. */
   readonly issuerDiscovery: ((jwksUri: string) => IssuerDiscovery) | undefined;
 }
@@ -109,16 +113,24 @@ export function createIdentity(
     store,
     clock,
   });
+  const configured = new ConfiguredIssuers(options);
+  configured.use(config.authenticationConfig?.jwt ?? []);
   const authenticator = createAuthenticator({
     clientCertificates: config.tls?.clientCa !== undefined,
     ...requestHeaderOf(config),
     anonymous: config.anonymous,
     ...(config.tokens === undefined ? {} : { tokens: parseTokenFile(config.tokens) }),
     ...(issuers.length === 0 ? {} : { serviceAccounts: tokens }),
-    others: otherTokens(options, store, tokens.audiences),
+    others: [configured, ...otherTokens(options, store, tokens.audiences)],
   });
   return {
     authenticator,
+    follow: async (signal) => {
+      const file = config.authenticationConfig;
+      const apply = async (text: string): Promise<void> =>
+        await Promise.resolve(configured.use(parseAuthenticationConfig(text, issuers).jwt));
+      if (file !== undefined) await followFile(file, { ...options, apply }, signal);
+    },
     virtualResources: createReviewResources({ authenticator, authorizer, audiences: tokens.audiences }),
     virtualSubresources: tokens.canSign ? [createTokenRequest({ tokens, store })] : [],
     issuerDiscovery:
@@ -131,6 +143,28 @@ export function createIdentity(
               publicKeys: [...(signing === undefined ? [] : [createPublicKey(signing)]), ...publicKeys],
             }),
   };
+}
+
+/** ID tokens of the issuers of `--authentication-config`. */
+class ConfiguredIssuers implements TokenAuthenticator {
+  readonly #context: { readonly clock: Clock; readonly logger: Logger };
+  #issuers: readonly OidcAuthenticator[] = [];
+
+  constructor(context: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#context = context;
+  }
+
+  use(issuers: readonly OidcOptions[]): void {
+    this.#issuers = issuers.map((each) => new OidcAuthenticator(each, this.#context));
+  }
+
+  async authenticateToken(token: string): Promise<UserInfo | undefined> {
+    for (const issuer of this.#issuers) {
+      const user = await issuer.authenticateToken(token);
+      if (user !== undefined) return user;
+    }
+    return undefined;
+  }
 }
 
 function otherTokens(

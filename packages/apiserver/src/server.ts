@@ -114,7 +114,6 @@ export class ApiServer implements Component {
       stack: () => this.#stack,
       countOf: (info) => resources.get(info.group, info.version, info.resource)?.registry?.cache.size,
     });
-    this.#followConfiguration = follow;
     this.#stack = new ResourceStack({
       client: this.#client,
       store,
@@ -132,6 +131,9 @@ export class ApiServer implements Component {
     const { etcdServers, etcdTls } = config;
     const statuses = createComponentStatuses({ etcdServers, etcdTls, store: this.#stack.caches, clock });
     const resources = serveResources(this.#stack, identity, clock, [statuses]);
+    this.#followConfiguration = async (signal) => {
+      await Promise.all([follow(signal), identity.follow(signal)]);
+    };
     this.#issuerDiscovery = identity.issuerDiscovery;
     this.#custom = this.#newCustomResources(resources);
     this.#aggregator = this.#newAggregator();

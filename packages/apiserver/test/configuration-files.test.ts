@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseFlags, silentLogger } from '@naru/component';
+import { parseFlags, signJwt, silentLogger } from '@naru/component';
 import { eventually, VirtualClock } from '@naru/testkit';
 import { WebhookClient } from '../src/admission/webhooks/webhook-client.ts';
 import { readConfig, type ApiserverConfig } from '../src/config.ts';
@@ -32,7 +32,7 @@ interface Review {
 }
 
 /** An OpenID issuer, and a webhook that says who may do what. */
-const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const reviews: Review[] = [];
 let verdict: object | undefined;
 const server = createServer({ key: await readFile(keyFile), cert: await readFile(certFile) }, (request, response) => {
@@ -196,6 +196,130 @@ await t.test('an AuthorizationConfiguration is checked', async (t) => {
   await t.rejects(configOf(`--authorization-config=${path}`, '--authorization-mode=RBAC'), {
     message: /can not be specified when --authorization-mode/u,
   });
+});
+
+const jwt = async (changes: object = {}): Promise<object> => ({
+  issuer: {
+    url: origin,
+    discoveryURL: `${origin}/elsewhere`,
+    audiences: ['naru', 'others'],
+    audienceMatchPolicy: 'MatchAny',
+    certificateAuthority: await readFile(certFile, 'utf8'),
+  },
+  claimValidationRules: [
+    { claim: 'hd', requiredValue: 'example.com' },
+    { expression: 'claims.exp - claims.nbf <= 86400', message: 'a day at most' },
+  ],
+  claimMappings: {
+    username: { expression: "claims.sub + '@' + claims.hd" },
+    groups: { expression: "claims.roles.split(',')" },
+    uid: { claim: 'sub' },
+    extra: [
+      { key: 'example.com/team', valueExpression: 'claims.team' },
+      { key: 'example.com/none', valueExpression: "''" },
+    ],
+  },
+  userValidationRules: [{ expression: "!user.username.startsWith('system:')", message: 'not a system user' }],
+  ...changes,
+});
+
+await t.test('tokens are whose an AuthenticationConfiguration says, also when it changes', async (t) => {
+  const anonymous = { enabled: true, conditions: [{ path: '/livez' }] };
+  const path = await fileOf('AuthenticationConfiguration', { jwt: [await jwt()], anonymous });
+  const { authenticationConfig, anonymous: paths } = await configOf(`--authentication-config=${path}`);
+  await using store = await startStore('etcd');
+  await using api = await ApiFixture.start(store, { authenticationConfig, anonymous: paths });
+  const seconds = Math.floor(Date.now() / 1000);
+  const claims = {
+    iss: origin,
+    aud: 'others',
+    sub: 'jane',
+    hd: 'example.com',
+    roles: 'dev,ops',
+    team: ['blue', 'green'],
+    nbf: seconds - 10,
+    exp: seconds + 600,
+  };
+  const whoIs = async (changes: object = {}): Promise<unknown> => {
+    const token = signJwt({ ...claims, ...changes }, privateKey);
+    const answer = await api.request('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', { body: {}, token });
+    return answer.status === 201 ? (answer.body.status as { userInfo?: unknown }).userInfo : answer.status;
+  };
+  t.strictSame(await whoIs(), {
+    username: 'jane@example.com',
+    uid: 'jane',
+    groups: ['dev', 'ops', 'system:authenticated'],
+    extra: { 'example.com/team': ['blue', 'green'] },
+  });
+  t.equal(await whoIs({ aud: 'nobody' }), 401);
+  t.equal(await whoIs({ hd: 'example.org' }), 401);
+  t.equal(await whoIs({ hd: undefined }), 401);
+  t.equal(await whoIs({ exp: seconds + 90_000 }), 401, 'the expression is false');
+  t.equal(await whoIs({ roles: undefined }), 401, 'the expression has no value');
+  t.equal(await whoIs({ sub: 'system:admin' }), 401);
+  t.equal((await api.request('GET', '/livez', { token: '' })).status, 200);
+  t.equal((await api.request('GET', '/readyz', { token: '' })).status, 401, 'nobody is anonymous here');
+
+  const username = { claim: 'email', prefix: 'oidc:' };
+  await writeFile(
+    path,
+    textOf('AuthenticationConfiguration', { jwt: [await jwt({ claimMappings: { username } })], anonymous }),
+  );
+  const email = { email: 'jane@example.com', email_verified: true };
+  t.match(
+    await eventually(async () => {
+      const user = await whoIs(email);
+      return JSON.stringify(user).includes('oidc:') && user;
+    }),
+    { username: 'oidc:jane@example.com', groups: ['system:authenticated'] },
+  );
+  t.equal(await whoIs({ ...email, email_verified: false }), 401);
+  await writeFile(path, textOf('AuthenticationConfiguration', { anonymous }));
+  await eventually(async () => (await whoIs(email)) === 401);
+});
+
+await t.test('an AuthenticationConfiguration is checked', async (t) => {
+  const refused = async (fields: object, message: RegExp, ...flags: readonly string[]): Promise<void> => {
+    const path = await fileOf('AuthenticationConfiguration', fields);
+    await t.rejects(configOf(`--authentication-config=${path}`, ...flags), { message });
+  };
+  const good = await jwt();
+  const one = async (changes: object, message: RegExp): Promise<void> =>
+    await refused({ jwt: [{ ...good, ...changes }] }, message);
+  await refused({ jwt: [good, good] }, /jwt\[1\]\.issuer: Duplicate value/u);
+  await refused({ jwt: [good] }, /must not overlap with disallowed issuers/u, `--service-account-issuer=${origin}`);
+  await refused({ jwt: [] }, /mutually exclusive/u, '--oidc-issuer-url=https://x', '--oidc-client-id=y');
+  await refused({ anonymous: { enabled: true } }, /--anonymous-auth flag cannot be set/u, '--anonymous-auth=false');
+  await refused({ anonymous: { enabled: false, conditions: [{ path: '/x' }] } }, /enabled should be set to true/u);
+  await one({ issuer: { url: 'http://x', audiences: ['a'] } }, /jwt\[0\]\.issuer\.url: .*URL scheme must be https/u);
+  await one({ issuer: { url: 'https://x' } }, /at least one jwt\.issuer\.audiences is required/u);
+  await one({ issuer: { url: 'https://x', audiences: ['a', 'b'] } }, /audienceMatchPolicy: Required value/u);
+  await one(
+    { issuer: { url: 'https://x', discoveryURL: 'https://x/', audiences: ['a'] } },
+    /must be different from URL/u,
+  );
+  await one({ claimMappings: {} }, /claimMappings\.username: Required value/u);
+  await one({ claimMappings: { username: { claim: 'sub' } } }, /username\.prefix: Required value/u);
+  await one(
+    { claimMappings: { username: { claim: 'a', prefix: '', expression: 'b' } } },
+    /can't be set when expression/u,
+  );
+  await one(
+    { claimMappings: { username: { expression: 'user.x' } } },
+    /username\.expression: Invalid value: "user\.x"/u,
+  );
+  const email = { username: { expression: 'claims.email' } };
+  await one({ claimMappings: email }, /claims\.email_verified must be used/u);
+  const extra = (key: string): object => ({
+    claimMappings: { username: { claim: 'sub', prefix: '' }, extra: [{ key, valueExpression: "'x'" }] },
+  });
+  await one(extra('nodomain'), /extra\[0\]\.key: .*domain-prefixed path/u);
+  await one(extra('a.k8s.io/x'), /reserved for Kubernetes use/u);
+  await one({ userValidationRules: [{ expression: '1 + 1' }] }, /must evaluate to bool/u);
+  const path = await fileOf('AuthenticationConfiguration', {
+    jwt: [{ ...good, claimMappings: email, claimValidationRules: [{ expression: 'claims.email_verified == true' }] }],
+  });
+  t.equal((await configOf(`--authentication-config=${path}`)).authenticationConfig?.jwt.length, 1);
 });
 
 t.end();

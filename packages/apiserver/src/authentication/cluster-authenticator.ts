@@ -15,8 +15,8 @@ export interface AuthenticationOptions {
   readonly clientAuthority?: CertificateAuthority;
   /** Front proxies; without it none is believed. */
   readonly requestHeader?: RequestHeaderOptions;
-  /** `--anonymous-auth`; default: on health and version paths. */
-  readonly anonymous?: boolean | undefined;
+  /** Whether callers without credentials are anonymous, or on which paths; default: on health and version paths. */
+  readonly anonymous?: boolean | readonly string[] | undefined;
   /** Users by token: `parseTokenFile` of `--token-auth-file`. */
   readonly tokens?: ReadonlyMap<string, UserInfo>;
   /** Keys and issuer of ServiceAccount tokens; without it none is accepted. */
@@ -49,7 +49,7 @@ export function createAuthenticator(options: AuthenticationOptions): ClusterAuth
 
 class UnionAuthenticator implements ClusterAuthenticator {
   readonly #requestHeader: RequestHeaderAuthenticator | undefined;
-  readonly #anonymous: boolean | undefined;
+  readonly #anonymous: AuthenticationOptions['anonymous'];
   readonly #x509: X509Authenticator | undefined;
   readonly #tokenFile: TokenFileAuthenticator | undefined;
   readonly #serviceAccounts: ServiceAccountTokens | undefined;
@@ -77,9 +77,13 @@ class UnionAuthenticator implements ClusterAuthenticator {
       return user;
     }
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
-    const mayBeAnonymous = this.#anonymous ?? anonymousPaths.test(path);
-    if (request.headers.authorization === undefined && mayBeAnonymous) return anonymous;
+    if (request.headers.authorization === undefined && this.#mayBeAnonymous(path)) return anonymous;
     throw newUnauthorized();
+  }
+
+  #mayBeAnonymous(path: string): boolean {
+    const configured = this.#anonymous ?? anonymousPaths.test(path);
+    return typeof configured === 'boolean' ? configured : configured.includes(path);
   }
 
   async authenticateToken(token: string, audiences: readonly string[]): Promise<UserInfo | undefined> {

@@ -5,17 +5,15 @@ import { decodeJwt, type Claims, type Clock, type Logger } from '@naru/component
 import { Agent, request } from 'undici';
 import { ExpiringCache } from '../expiring-cache.ts';
 import type { UserInfo } from './authenticator.ts';
+import { ClaimError, type MapClaims } from './claim-mapping.ts';
 
 export interface OidcOptions {
   readonly issuerUrl: string;
-  readonly clientId: string;
-  readonly usernameClaim: string;
-  /** '': the issuer and `#`, but for the claim `email`; `-`: none. */
-  readonly usernamePrefix: string;
-  /** '': there are no groups. */
-  readonly groupsClaim: string;
-  readonly groupsPrefix: string;
-  readonly requiredClaims: Readonly<Record<string, string>>;
+  /** The discovery document; undefined: at the issuer's well-known path. */
+  readonly discoveryUrl?: string | undefined;
+  /** Tokens are for one of these. */
+  readonly audiences: readonly string[];
+  readonly mapClaims: MapClaims;
   readonly signingAlgs: readonly string[];
   /** PEM; undefined: whom the system trusts. */
   readonly ca: string | undefined;
@@ -125,10 +123,12 @@ export class OidcAuthenticator {
   }
 
   async #fetchKeys(): Promise<void> {
-    const { issuerUrl } = this.#options;
-    const { issuer, jwks_uri: uri } = (await this.#get(
-      `${issuerUrl.replace(/\/$/u, '')}/.well-known/openid-configuration`,
-    )) as { issuer?: string; jwks_uri?: string };
+    const { issuerUrl, discoveryUrl } = this.#options;
+    const wellKnown = `${issuerUrl.replace(/\/$/u, '')}/.well-known/openid-configuration`;
+    const { issuer, jwks_uri: uri } = (await this.#get(discoveryUrl ?? wellKnown)) as {
+      issuer?: string;
+      jwks_uri?: string;
+    };
     if (issuer !== issuerUrl)
       throw new Error(`oidc: issuer did not match the issuer returned by provider, expected "${issuerUrl}"`);
     const { keys = [] } = (await this.#get(uri ?? '')) as { keys?: readonly JsonWebKey[] };
@@ -161,21 +161,18 @@ export class OidcAuthenticator {
   }
 
   #userOf(claims: Claims): UserInfo | undefined {
-    const { clientId, usernameClaim, groupsClaim, groupsPrefix, requiredClaims, issuerUrl } = this.#options;
+    const { audiences, mapClaims } = this.#options;
     const now = this.#clock.now() / 1000;
     const { aud, exp, nbf } = claims;
-    if (![aud].flat().includes(clientId)) return undefined;
+    if (![aud].flat().some((each) => typeof each === 'string' && audiences.includes(each))) return undefined;
     if (typeof exp !== 'number' || now >= exp || (typeof nbf === 'number' && now < nbf)) return undefined;
-    if (Object.entries(requiredClaims).some(([name, value]) => claims[name] !== value)) return undefined;
-    const name = claims[usernameClaim];
-    if (typeof name !== 'string' || name === '') return undefined;
-    const isEmail = usernameClaim === 'email';
-    if (isEmail && claims['email_verified'] !== undefined && claims['email_verified'] !== true) return undefined;
-    const given = this.#options.usernamePrefix;
-    const prefix = given === '-' || (given === '' && isEmail) ? '' : given === '' ? `${issuerUrl}#` : given;
-    const groups = groupsClaim === '' || claims[groupsClaim] === undefined ? [] : [claims[groupsClaim]].flat();
-    if (!groups.every((each) => typeof each === 'string')) return undefined;
-    return { name: prefix + name, groups: groups.map((each) => groupsPrefix + each) };
+    try {
+      return mapClaims(claims);
+    } catch (error) {
+      if (!(error instanceof ClaimError)) throw error;
+      this.#logger.info({ why: error.message }, "a token of the OpenID issuer is no user's");
+      return undefined;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

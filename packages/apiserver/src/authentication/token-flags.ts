@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { UsageError, type FlagTable, type FlagValues } from '@naru/component';
 import { readReviewWebhookConfig } from '../review-webhook.ts';
+import { claimMapping } from './claim-mapping.ts';
 import { oidcAlgorithms, type OidcOptions } from './oidc-authenticator.ts';
 import type { WebhookTokenOptions } from './webhook-token-authenticator.ts';
 
@@ -10,6 +11,12 @@ export const tokenFlags = {
     type: 'boolean',
     default: false,
     description: 'Accept the tokens of Secrets of type bootstrap.kubernetes.io/token in kube-system.',
+  },
+  'authentication-config': {
+    type: 'string',
+    default: '',
+    description:
+      'File of issuers of ID tokens and of who is anonymous (AuthenticationConfiguration), instead of --oidc-* and --anonymous-auth; issuers are read again when it changes.',
   },
   'oidc-issuer-url': {
     type: 'string',
@@ -90,12 +97,16 @@ async function readOidc(flags: Values): Promise<OidcOptions | undefined> {
   const signingAlgs = flags['oidc-signing-algs'];
   for (const each of signingAlgs)
     if (!oidcAlgorithms.includes(each)) throw new UsageError(`--oidc-signing-algs: unsupported signing alg: ${each}`);
-  const requiredClaims: Record<string, string> = {};
-  for (const each of flags['oidc-required-claim']) {
+  const claimRules = flags['oidc-required-claim'].map((each) => {
     const at = each.indexOf('=');
     if (at <= 0) throw new UsageError(`--oidc-required-claim: ${JSON.stringify(each)} must be KEY=VALUE`);
-    requiredClaims[each.slice(0, at)] = each.slice(at + 1);
-  }
+    return { claim: each.slice(0, at), requiredValue: each.slice(at + 1) };
+  });
+  const claim = flags['oidc-username-claim'];
+  const given = flags['oidc-username-prefix'];
+  const prefix = given === '-' || (given === '' && claim === 'email') ? '' : given === '' ? `${issuerUrl}#` : given;
+  const groupsClaim = flags['oidc-groups-claim'];
+  const groups = groupsClaim === '' ? undefined : { claim: groupsClaim, prefix: flags['oidc-groups-prefix'] };
   const caFile = flags['oidc-ca-file'];
   const ca =
     caFile === ''
@@ -105,12 +116,12 @@ async function readOidc(flags: Values): Promise<OidcOptions | undefined> {
         });
   return {
     issuerUrl,
-    clientId,
-    usernameClaim: flags['oidc-username-claim'],
-    usernamePrefix: flags['oidc-username-prefix'],
-    groupsClaim: flags['oidc-groups-claim'],
-    groupsPrefix: flags['oidc-groups-prefix'],
-    requiredClaims,
+    audiences: [clientId],
+    mapClaims: claimMapping({
+      mappings: { username: { claim, prefix }, groups, extra: [] },
+      claimRules,
+      userRules: [],
+    }),
     signingAlgs,
     ca,
   };
