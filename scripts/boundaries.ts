@@ -7,11 +7,12 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   api: [],
   etcd: [],
+  'etcd-client': ['etcd'],
   component: [],
   client: ['api', 'component'],
   testkit: ['api', 'etcd', 'component', 'client'],
   'kv-raft': ['etcd', 'component'],
-  apiserver: ['api', 'etcd', 'component'],
+  apiserver: ['api', 'etcd', 'etcd-client', 'component'],
   'controller-manager': ['api', 'client', 'component'],
   scheduler: ['api', 'client', 'component'],
   kubelet: ['api', 'client', 'component'],
@@ -78,7 +79,7 @@ function checkImports(root: string, file: string, source: string): string[] {
       if (deep !== undefined) problems.push(`${path}: deep import ${specifier}`);
       const allowed =
         part === 'test'
-          ? [...(mayImport[name] ?? []), name, 'testkit', 'api', 'etcd', 'component', 'client']
+          ? [...(mayImport[name] ?? []), name, 'testkit', 'api', 'etcd', 'etcd-client', 'component', 'client']
           : (mayImport[name] ?? []);
       if (!allowed.includes(target)) problems.push(`${path}: ${name} may not import @naru/${target}`);
     } else if (specifier.startsWith('.')) {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { grpcLoad, type Effort } from './loads.ts';
 import type { Row } from '../row.ts';
 import { StoreCluster, type StoreName } from './store-cluster.ts';

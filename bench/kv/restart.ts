@@ -1,4 +1,4 @@
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import { median } from '../machine.ts';
 import { grpcLoad, type Effort } from './loads.ts';

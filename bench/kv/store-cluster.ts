@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import { cpuSecondsOf, residentMiBOf } from '../process-figures.ts';
 

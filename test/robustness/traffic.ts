@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { EtcdClient, isEtcdError, type EtcdErrorCode, type KeyValue, type RangeResponse } from '@naru/etcd';
+import { isEtcdError, type EtcdErrorCode, type KeyValue, type RangeResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import {
   SeededRandom,
   type KvInput,

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { EtcdClient, isEtcdError, type WatchCreateRequest, type WatchResponse } from '@naru/etcd';
+import { isEtcdError, type WatchCreateRequest, type WatchResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import type { KvEvent, WatchEventRecord, WatchRecord, WatchRequestRecord, WatchResponseRecord } from '@naru/testkit';
 import { recordOf } from './traffic.ts';
 

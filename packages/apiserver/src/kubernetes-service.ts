@@ -15,7 +15,7 @@ import {
   type UnstructuredObject,
 } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
-import type { EtcdClient } from '@naru/etcd';
+import type { EtcdClient } from '@naru/etcd-client';
 import { randomUUID } from 'node:crypto';
 import { loopbackContext } from './bootstrap.ts';
 import type { ResourceStack } from './resource-stack.ts';

@@ -1,7 +1,7 @@
 /** Everything below HTTP: the store, the caches that follow it, and a registry for every kind. */
 import { events, eventsEvents, type Resource } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
-import type { EtcdClient } from '@naru/etcd';
+import type { EtcdClient } from '@naru/etcd-client';
 import type { AdmissionPlugin } from './admission/admission.ts';
 import { StoreFeed } from './cache/store-feed.ts';
 import { WatchCache } from './cache/watch-cache.ts';

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { builtInResources, customResourceDefinitions, newStatusError, podDisruptionBudgets, services } from '@naru/api';
 import { backoffMs, type Clock, type Component, type Logger } from '@naru/component';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import type { FastifyInstance } from 'fastify';
 import { Aggregator } from './aggregation/aggregator.ts';
 import { ServiceResolver } from './aggregation/service-resolver.ts';

@@ -1,6 +1,6 @@
 /** Values encrypted in the store. */
 import t from 'tap';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { parseEncryptionConfig } from '../src/storage/encryption/encryption-config.ts';
 import { ApiFixture, startStore } from './api-fixture.ts';
 

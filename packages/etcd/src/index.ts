@@ -1,6 +1,4 @@
 export * from './auth-codec.ts';
-export { EtcdClient, type CallOptions, type EtcdClientOptions, type WatchOptions } from './client.ts';
-export type { EtcdTls } from './endpoints.ts';
 export {
   EtcdError,
   etcdErrors,
@@ -17,4 +15,3 @@ export * from './maintenance-codec.ts';
 export { prefixRangeEnd } from './prefix.ts';
 export * from './request-codec.ts';
 export * from './response-codec.ts';
-export type { WatchStream } from './watch-stream.ts';

@@ -4,7 +4,8 @@
  * caches have reached: a consistent read compares that with the store's revision and needs no progress notification.
  */
 import { backoffMs, type Clock, type Logger } from '@naru/component';
-import { isEtcdError, type EtcdClient, type WatchEvent } from '@naru/etcd';
+import { isEtcdError, type WatchEvent } from '@naru/etcd';
+import type { EtcdClient } from '@naru/etcd-client';
 import { newStatusError } from '@naru/api';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { prefixEnd } from '../storage/keys.ts';
@@ -297,7 +298,7 @@ function applyTo(cache: WatchCache, { type, kv }: WatchEvent, key = kv.key.toStr
 
 /** The 504 of a read that asks for a revision that is not reached in time. */
 function tooLargeResourceVersion(requested: number, current: number): Error {
-  return newStatusError('Timeout', `Too large resource version: ${requested}, current: ${current}`, {
+  return newStatusError('Timeout', `Timeout: Too large resource version: ${requested}, current: ${current}`, {
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
     retryAfterSeconds: 1,
   });

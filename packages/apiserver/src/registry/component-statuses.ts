@@ -4,7 +4,8 @@
  */
 import { componentStatuses, leases, type UnstructuredObject } from '@naru/api';
 import type { Clock } from '@naru/component';
-import { EtcdClient, type EtcdClientOptions } from '@naru/etcd';
+import type { EtcdClientOptions } from '@naru/etcd-client';
+import { EtcdClient } from '@naru/etcd-client';
 import type { AdmissionStore } from '../admission/admission.ts';
 import type { VirtualResource } from './virtual-resource.ts';
 

@@ -3,7 +3,7 @@
  * a cluster run it; a transaction on one key lets one of them win each round.
  */
 import type { Clock, Logger } from '@naru/component';
-import type { EtcdClient } from '@naru/etcd';
+import type { EtcdClient } from '@naru/etcd-client';
 
 const compactKey = Buffer.from('compact_rev_key');
 

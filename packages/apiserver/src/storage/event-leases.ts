@@ -1,4 +1,4 @@
-import type { EtcdClient } from '@naru/etcd';
+import type { EtcdClient } from '@naru/etcd-client';
 
 /** Objects that share one lease at most, so that its end does not delete too much at once. */
 const OBJECTS_PER_LEASE_MAX = 1000;

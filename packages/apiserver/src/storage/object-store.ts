@@ -2,7 +2,8 @@
  * Objects in an etcd v3 store. Writes are one shape of transaction: compare the key's modRevision, then put or delete, else
  * read the key. No write is sent twice: one whose answer was lost rejects, and the caller's client decides.
  */
-import type { CallOptions, CompareTarget, EtcdClient, KeyValue, RequestOp, TxnResponse } from '@naru/etcd';
+import type { CompareTarget, KeyValue, RequestOp, TxnResponse } from '@naru/etcd';
+import type { CallOptions, EtcdClient } from '@naru/etcd-client';
 import type { Encryption } from './encryption/encryption-config.ts';
 
 export interface StoredValue {

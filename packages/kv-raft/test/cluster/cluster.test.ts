@@ -1,5 +1,6 @@
 import t from 'tap';
-import { EtcdClient, isEtcdError, type KeyValue } from '@naru/etcd';
+import { isEtcdError, type KeyValue } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import { Members, runMain } from './members.ts';
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { EtcdClient, type StatusResponse } from '@naru/etcd';
+import type { StatusResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import t from 'tap';
 import { nodeDisk } from '../../src/disk/node-disk.ts';

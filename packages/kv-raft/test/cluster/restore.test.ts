@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import t from 'tap';
 import { restoreCommand } from '../../src/backup/restore-command.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { silentLogger } from '@naru/component';
-import { EtcdClient } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually, SeededRandom } from '@naru/testkit';
 import { openMember } from '../../src/driver/open-member.ts';
 import { Messages } from '../../src/grpc/messages.ts';

@@ -131,19 +131,22 @@ await t.test('elections', async (t) => {
     t.equal(cluster.raft(3).status.role, 'follower', 'a heartbeat takes the suspicion back');
   });
 
-  await t.test('a leader tells a member that can be reached again, without waiting for its next heartbeat', async (t) => {
-    const cluster = new Cluster(3);
-    cluster.elect(1);
-    cluster.isolate(3);
-    cluster.propose(1, 'x');
-    cluster.node(3).restart();
-    cluster.isolate();
-    t.match(cluster.raft(3).status, { leaderId: 0n });
-    cluster.raft(1).reportReachable(3n);
-    cluster.settle();
-    t.match(cluster.raft(3).status, { leaderId: 1n });
-    t.equal(cluster.raft(3).commitIndex, cluster.raft(1).commitIndex);
-  });
+  await t.test(
+    'a leader tells a member that can be reached again, without waiting for its next heartbeat',
+    async (t) => {
+      const cluster = new Cluster(3);
+      cluster.elect(1);
+      cluster.isolate(3);
+      cluster.propose(1, 'x');
+      cluster.node(3).restart();
+      cluster.isolate();
+      t.match(cluster.raft(3).status, { leaderId: 0n });
+      cluster.raft(1).reportReachable(3n);
+      cluster.settle();
+      t.match(cluster.raft(3).status, { leaderId: 1n });
+      t.equal(cluster.raft(3).commitIndex, cluster.raft(1).commitIndex);
+    },
+  );
 
   await t.test('two candidates of one term: at most one wins, and a later election breaks the tie', async (t) => {
     const cluster = new Cluster(4);

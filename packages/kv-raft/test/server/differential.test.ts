@@ -1,5 +1,6 @@
 import t from 'tap';
-import { EtcdClient, type WatchCreateRequest, type WatchResponse } from '@naru/etcd';
+import type { WatchCreateRequest, WatchResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { startRealEtcd } from '@naru/testkit';
 import { corpus, type CorpusRequest } from './gateway-corpus.ts';
 import { startTestServer } from './test-server.ts';

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
-import { EtcdClient, prefixRangeEnd, type WatchResponse } from '@naru/etcd';
+import { prefixRangeEnd, type WatchResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { eventually, VirtualClock } from '@naru/testkit';
 import type { ConsensusErrorCode } from '../../src/consensus.ts';
 import { CommandEncoder, type Command } from '../../src/mvcc/command.ts';

@@ -2,10 +2,10 @@ import { Buffer } from 'node:buffer';
 import { PassThrough } from 'node:stream';
 import { Client, type Dispatcher } from 'undici';
 import { isNotConnected, type Endpoints } from './endpoints.ts';
-import { EtcdError } from './errors.ts';
-import type { WatchCreateRequest, WatchRequest, WatchResponse } from './messages.ts';
-import { encodeWatchRequest } from './request-codec.ts';
-import { decodeWatchResponse } from './response-codec.ts';
+import { EtcdError } from '@naru/etcd';
+import type { WatchCreateRequest, WatchRequest, WatchResponse } from '@naru/etcd';
+import { encodeWatchRequest } from '@naru/etcd';
+import { decodeWatchResponse } from '@naru/etcd';
 import { errorOf } from './wire-error.ts';
 
 const KEEP_ALIVE_MS = 10_000;

@@ -1,4 +1,4 @@
-import { EtcdError } from './errors.ts';
+import { EtcdError } from '@naru/etcd';
 
 /** The error in a unary (`{error, code, message}`) or streamed (`{error: {grpc_code, message}}`) answer. */
 export function errorOf(value: unknown, statusCode: number): EtcdError {

@@ -1,5 +1,5 @@
-import { Endpoints, isNotConnected, type EtcdTls } from './endpoints.ts';
-import { EtcdError, isEtcdError, type EtcdErrorCode } from './errors.ts';
+import * as etcd from '@naru/etcd';
+import { EtcdError, isEtcdError, type EtcdErrorCode } from '@naru/etcd';
 import type {
   CompactionRequest,
   CompactionResponse,
@@ -20,10 +20,9 @@ import type {
   TxnRequest,
   TxnResponse,
   WatchCreateRequest,
-} from './messages.ts';
+} from '@naru/etcd';
+import { Endpoints, isNotConnected, type EtcdTls } from './endpoints.ts';
 import { post } from './post.ts';
-import * as requests from './request-codec.ts';
-import * as responses from './response-codec.ts';
 import { WatchStream } from './watch-stream.ts';
 import { errorOf } from './wire-error.ts';
 
@@ -82,28 +81,28 @@ export class EtcdClient implements AsyncDisposable {
   }
 
   async range(request: RangeRequest, options: CallOptions = {}): Promise<RangeResponse> {
-    const answer = await this.#call('/v3/kv/range', requests.encodeRangeRequest(request), 'read', options);
-    return responses.decodeRangeResponse(answer);
+    const answer = await this.#call('/v3/kv/range', etcd.encodeRangeRequest(request), 'read', options);
+    return etcd.decodeRangeResponse(answer);
   }
 
   async put(request: PutRequest, options: CallOptions = {}): Promise<PutResponse> {
-    const answer = await this.#call('/v3/kv/put', requests.encodePutRequest(request), 'write', options);
-    return responses.decodePutResponse(answer);
+    const answer = await this.#call('/v3/kv/put', etcd.encodePutRequest(request), 'write', options);
+    return etcd.decodePutResponse(answer);
   }
 
   async deleteRange(request: DeleteRangeRequest, options: CallOptions = {}): Promise<DeleteRangeResponse> {
-    const body = requests.encodeDeleteRangeRequest(request);
-    return responses.decodeDeleteRangeResponse(await this.#call('/v3/kv/deleterange', body, 'write', options));
+    const body = etcd.encodeDeleteRangeRequest(request);
+    return etcd.decodeDeleteRangeResponse(await this.#call('/v3/kv/deleterange', body, 'write', options));
   }
 
   async txn(request: TxnRequest, options: CallOptions = {}): Promise<TxnResponse> {
-    const answer = await this.#call('/v3/kv/txn', requests.encodeTxnRequest(request), 'write', options);
-    return responses.decodeTxnResponse(answer);
+    const answer = await this.#call('/v3/kv/txn', etcd.encodeTxnRequest(request), 'write', options);
+    return etcd.decodeTxnResponse(answer);
   }
 
   async compact(request: CompactionRequest, options: CallOptions = {}): Promise<CompactionResponse> {
-    const body = requests.encodeCompactionRequest(request);
-    return responses.decodeHeaderResponse(await this.#call('/v3/kv/compaction', body, 'write', options));
+    const body = etcd.encodeCompactionRequest(request);
+    return etcd.decodeHeaderResponse(await this.#call('/v3/kv/compaction', body, 'write', options));
   }
 
   /**
@@ -121,40 +120,40 @@ export class EtcdClient implements AsyncDisposable {
   }
 
   async leaseGrant(request: LeaseGrantRequest, options: CallOptions = {}): Promise<LeaseGrantResponse> {
-    const body = requests.encodeLeaseGrantRequest(request);
-    return responses.decodeLeaseGrantResponse(await this.#call('/v3/lease/grant', body, 'write', options));
+    const body = etcd.encodeLeaseGrantRequest(request);
+    return etcd.decodeLeaseGrantResponse(await this.#call('/v3/lease/grant', body, 'write', options));
   }
 
   async leaseRevoke(id: bigint, options: CallOptions = {}): Promise<LeaseRevokeResponse> {
-    const body = requests.encodeLeaseRequest({ id });
-    return responses.decodeHeaderResponse(await this.#call('/v3/lease/revoke', body, 'write', options));
+    const body = etcd.encodeLeaseRequest({ id });
+    return etcd.decodeHeaderResponse(await this.#call('/v3/lease/revoke', body, 'write', options));
   }
 
   /** Renews the lease once. A `ttl` of 0 says that it is gone. */
   async leaseKeepAlive(id: bigint, options: CallOptions = {}): Promise<LeaseKeepAliveResponse> {
-    const answer = await this.#call('/v3/lease/keepalive', requests.encodeLeaseRequest({ id }), 'read', options);
-    return responses.decodeLeaseKeepAliveResponse(answer);
+    const answer = await this.#call('/v3/lease/keepalive', etcd.encodeLeaseRequest({ id }), 'read', options);
+    return etcd.decodeLeaseKeepAliveResponse(answer);
   }
 
   async leaseTimeToLive(
     request: { readonly id: bigint; readonly keys?: boolean },
     options: CallOptions = {},
   ): Promise<LeaseTimeToLiveResponse> {
-    const body = requests.encodeLeaseRequest(request);
-    return responses.decodeLeaseTimeToLiveResponse(await this.#call('/v3/lease/timetolive', body, 'read', options));
+    const body = etcd.encodeLeaseRequest(request);
+    return etcd.decodeLeaseTimeToLiveResponse(await this.#call('/v3/lease/timetolive', body, 'read', options));
   }
 
   async leaseLeases(options: CallOptions = {}): Promise<LeaseLeasesResponse> {
-    return responses.decodeLeaseLeasesResponse(await this.#call('/v3/lease/leases', '{}', 'read', options));
+    return etcd.decodeLeaseLeasesResponse(await this.#call('/v3/lease/leases', '{}', 'read', options));
   }
 
   /** The state of whichever member answers. */
   async status(options: CallOptions = {}): Promise<StatusResponse> {
-    return responses.decodeStatusResponse(await this.#call('/v3/maintenance/status', '{}', 'read', options));
+    return etcd.decodeStatusResponse(await this.#call('/v3/maintenance/status', '{}', 'read', options));
   }
 
   async memberList(options: CallOptions = {}): Promise<MemberListResponse> {
-    return responses.decodeMemberListResponse(await this.#call('/v3/cluster/member/list', '{}', 'read', options));
+    return etcd.decodeMemberListResponse(await this.#call('/v3/cluster/member/list', '{}', 'read', options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import t from 'tap';
-import { EtcdClient, isEtcdError, prefixRangeEnd, type WatchResponse } from '@naru/etcd';
+import { isEtcdError, prefixRangeEnd, type WatchResponse } from '@naru/etcd';
+import { EtcdClient } from '@naru/etcd-client';
 import { startRealEtcd } from '@naru/testkit';
 
 const bytes = (text: string): Buffer => Buffer.from(text);

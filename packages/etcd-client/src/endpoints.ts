@@ -1,5 +1,5 @@
 import { Pool, type Dispatcher } from 'undici';
-import { EtcdError } from './errors.ts';
+import { EtcdError } from '@naru/etcd';
 
 /** PEM texts; `cert` and `key` are the client's own, for mutual TLS. */
 export interface EtcdTls {
