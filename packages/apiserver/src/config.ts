@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { readTlsFiles, UsageError } from '@naru/component';
+import { ADMISSION_CONFIG, readAdmissionConfig, type AdmissionConfig } from './admission/admission-config.ts';
 import {
   AUTHENTICATION_CONFIG,
   parseAuthenticationConfig,
@@ -58,6 +59,7 @@ export interface ApiserverConfig {
   readonly authorizationConfig: AuthorizationConfig | undefined;
   readonly enableAdmissionPlugins: readonly string[];
   readonly disableAdmissionPlugins: readonly string[];
+  readonly admissionConfig: AdmissionConfig | undefined;
   readonly serviceClusterIpRange: string;
   readonly serviceNodePortRange: string;
   readonly serviceAccounts: {
@@ -110,6 +112,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     }),
   );
   const authenticationConfig = await readAuthenticationConfig(flags);
+  const admissionFile = flags[ADMISSION_CONFIG];
   const etcdPrefix = `/${flags['etcd-prefix'].replaceAll(/^\/+|\/+$/gu, '')}`;
   const encryption = await readOptional('encryption-provider-config', flags['encryption-provider-config']);
   return {
@@ -133,6 +136,7 @@ export async function readConfig(flags: ApiserverFlags): Promise<ApiserverConfig
     authorizationConfig: await readAuthorizationConfig(flags),
     enableAdmissionPlugins: flags['enable-admission-plugins'],
     disableAdmissionPlugins: flags['disable-admission-plugins'],
+    admissionConfig: admissionFile === '' ? undefined : await readAdmissionConfig(admissionFile),
     serviceClusterIpRange: flags['service-cluster-ip-range'],
     serviceNodePortRange: flags['service-node-port-range'],
     serviceAccounts: {

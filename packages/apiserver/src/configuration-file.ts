@@ -111,14 +111,14 @@ export class Fields {
   }
 }
 
-/** @throws UsageError with the flag's name. */
+/** Of any kind, where none is given. @throws UsageError with the flag's name. */
 export function decodeConfiguration(
   text: string,
   {
     flag,
     kind,
-    apiVersions,
-  }: { readonly flag: string; readonly kind: string; readonly apiVersions: readonly string[] },
+    apiVersions = [],
+  }: { readonly flag: string; readonly kind?: string; readonly apiVersions?: readonly string[] },
 ): Fields {
   let value: unknown;
   try {
@@ -127,7 +127,7 @@ export function decodeConfiguration(
     throw new UsageError(`--${flag}: ${(error as Error).message}`);
   }
   if (!isJsonObject(value)) throw new UsageError(`--${flag}: the file is empty`);
-  if (value['kind'] !== kind || !apiVersions.includes(String(value['apiVersion'])))
+  if (kind !== undefined && (value['kind'] !== kind || !apiVersions.includes(String(value['apiVersion']))))
     throw new UsageError(
       `--${flag}: no kind ${JSON.stringify(value['kind'] ?? '')} is registered for version ${JSON.stringify(value['apiVersion'] ?? '')}; expected ${kind} of ${apiVersions.join(' or ')}`,
     );

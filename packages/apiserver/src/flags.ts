@@ -83,6 +83,12 @@ export const apiserverFlags = {
     description: 'Plugins beside those that are on by default.',
   },
   'disable-admission-plugins': { type: 'list', default: [], description: 'Plugins that are off.' },
+  'admission-control-config-file': {
+    type: 'string',
+    default: '',
+    description:
+      'File with what admission plugins are told (AdmissionConfiguration): defaults and exemptions of PodSecurity.',
+  },
   'service-cluster-ip-range': {
     type: 'string',
     default: '10.0.0.0/24',

@@ -53,6 +53,7 @@ export function createAccessControl(
     authorizer,
     enable: config.enableAdmissionPlugins,
     disable: config.disableAdmissionPlugins,
+    config: config.admissionConfig,
     mountServiceAccountTokens: config.serviceAccounts.signingKey !== undefined,
     webhooks,
     clock,

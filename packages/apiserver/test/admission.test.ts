@@ -24,6 +24,7 @@ import { VirtualClock } from '@naru/testkit';
 import t from 'tap';
 import type { AdmissionAttributes, AdmissionPlugin } from '../src/admission/admission.ts';
 import { createAdmissionPlugins } from '../src/admission/admission-plugins.ts';
+import { readAdmissionConfig } from '../src/admission/admission-config.ts';
 import { WebhookClient } from '../src/admission/webhooks/webhook-client.ts';
 import type { UserInfo } from '../src/authentication/authenticator.ts';
 import { bootstrapPolicy } from '../src/authorization/bootstrap-policy.ts';
@@ -419,6 +420,81 @@ void t.test('a namespace takes the pods that its PodSecurity labels allow', asyn
   t.match(await refusalOf(admit(plugins(), cluster(), { resource: namespaces, object: labelled })), {
     code: 422,
     message: /metadata\.labels\[pod-security\.kubernetes\.io\/enforce\]: Invalid value: "strict": must be one of/u,
+  });
+});
+
+void t.test('PodSecurity: versions, and what a configuration says where namespaces say nothing', async (t) => {
+  const prefix = 'pod-security.kubernetes.io';
+  const inNamespace = (labels: Record<string, string> = {}) =>
+    new MemoryObjects()
+      .set(namespaces, { metadata: { name: 'ns', labels } })
+      .set(serviceAccounts, { metadata: { name: 'default', namespace: 'ns' } })
+      .set(runtimeClasses, { metadata: { name: 'vm' } });
+  const sysctl = { securityContext: { sysctls: [{ name: 'net.ipv4.tcp_rmem', value: '1' }] } };
+  const problem = async (labels: Record<string, string>, spec: Record<string, unknown>): Promise<string> => {
+    const request = { resource: pods, object: newPod(spec) };
+    return (await refusalOf(admit(plugins(), inNamespace(labels), request))).message ?? '';
+  };
+  const versioned = (level: string, version: string): Record<string, string> => ({
+    [`${prefix}/enforce`]: level,
+    [`${prefix}/enforce-version`]: version,
+  });
+  await admit(plugins(), inNamespace(versioned('baseline', 'v1.32')), { resource: pods, object: newPod(sysctl) });
+  t.match(await problem(versioned('baseline', 'v1.31'), sysctl), 'violates PodSecurity "baseline:v1.31": forbidden');
+  const engine = { securityContext: { seLinuxOptions: { type: 'container_engine_t' } } };
+  t.match(await problem(versioned('baseline', 'v1.30'), engine), 'seLinuxOptions');
+  await admit(plugins(), inNamespace(versioned('baseline', 'v1.99')), { resource: pods, object: newPod(engine) });
+  const old = await problem(versioned('restricted', 'v1.18'), {});
+  t.match(old, /"restricted:v1\.18": allowPrivilegeEscalation != false .*, runAsNonRoot != true/u);
+  t.notMatch(old, /seccompProfile|capabilities \(/u, 'asked of pods since 1.19 and 1.22');
+  const added = { containers: [{ name: 'c', image: 'i', securityContext: { capabilities: { add: ['SYS_ADMIN'] } } }] };
+  t.match(
+    await problem(versioned('restricted', 'v1.18'), added),
+    'non-default capabilities',
+    "the baseline's check stays",
+  );
+  const windows = { os: { name: 'windows' } };
+  t.match(await problem(versioned('restricted', 'v1.24'), windows), 'allowPrivilegeEscalation != false');
+  t.notMatch(await problem(versioned('restricted', 'v1.25'), windows), 'allowPrivilegeEscalation');
+
+  const folder = t.testdir({
+    'config.yaml': `apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins: [{name: PodSecurity, path: pods.yaml}]`,
+    'pods.yaml': `apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {enforce: baseline, enforce-version: v1.31, warn: restricted}
+exemptions: {usernames: [alice], runtimeClasses: [vm], namespaces: [ours]}`,
+    'bad.yaml': `apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins: [{name: PodSecurity, configuration: {apiVersion: pod-security.admission.config.k8s.io/v1,
+  kind: PodSecurityConfiguration, defaults: {enforce: strict}}}]`,
+    'other.yaml': `apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins: [{name: EventRateLimit, path: x}]`,
+  });
+  const config = await readAdmissionConfig(`${folder}/config.yaml`);
+  const bob: UserInfo = { name: 'bob', groups: ['system:authenticated'] };
+  const create = async (spec: Record<string, unknown>, labels: Record<string, string> = {}, user = bob) =>
+    await admit(plugins({ config }), inNamespace(labels), { resource: pods, object: newPod(spec), user });
+  t.match(await refusalOf(create(sysctl)), { message: /violates PodSecurity "baseline:v1\.31": forbidden sysctls/u });
+  await create(sysctl, { [`${prefix}/enforce`]: 'privileged' });
+  t.match(await refusalOf(create(sysctl, { [`${prefix}/enforce`]: 'restricted' })), {
+    message: /"restricted:v1\.31"/u,
+  });
+  await create(sysctl, { [`${prefix}/enforce-version`]: 'latest' });
+  await create({ ...sysctl, runtimeClassName: 'vm' });
+  await create(sysctl, {}, alice);
+  const ours = new MemoryObjects()
+    .set(namespaces, { metadata: { name: 'ours' } })
+    .set(serviceAccounts, { metadata: { name: 'default', namespace: 'ours' } });
+  const request = { resource: pods, object: newPod(sysctl, { namespace: 'ours' }), user: bob };
+  await admit(plugins({ config }), ours, request);
+  await t.rejects(readAdmissionConfig(`${folder}/bad.yaml`), {
+    message: /plugins\[0\]\.configuration\.defaults\.enforce: Unsupported value: "strict"/u,
+  });
+  await t.rejects(readAdmissionConfig(`${folder}/other.yaml`), {
+    message: /plugins\[0\]\.name: configuration of EventRateLimit is not supported/u,
   });
 });
 

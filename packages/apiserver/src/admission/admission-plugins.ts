@@ -1,4 +1,5 @@
 import { UsageError, type Clock } from '@naru/component';
+import type { AdmissionConfig } from './admission-config.ts';
 import type { AdmissionPlugin } from './admission.ts';
 import type { ObservingAuthorizer } from '../authorization/cluster-authorizer.ts';
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts';
@@ -26,6 +27,8 @@ export interface AdmissionOptions {
   readonly enable?: readonly string[];
   /** `--disable-admission-plugins`. */
   readonly disable?: readonly string[];
+  /** What plugins are told. */
+  readonly config?: AdmissionConfig | undefined;
   /** Whether pods get their ServiceAccount's token mounted; needs a signing key. Default true. */
   readonly mountServiceAccountTokens?: boolean;
   /** Checks that nobody grants what they do not have; without it nobody is checked. */
@@ -83,7 +86,7 @@ function inTreePlugins(options: AdmissionOptions): readonly Entry[] {
     { plugin: serviceAccountPlugin({ mountTokens: mountServiceAccountTokens, clock, random }), isDefault: true },
     { plugin: nodeRestriction, isDefault: true },
     { plugin: taintNodesByCondition, isDefault: true },
-    { plugin: podSecurity, isDefault: true },
+    { plugin: podSecurity(options.config?.podSecurity), isDefault: true },
     { plugin: priority, isDefault: true },
     { plugin: defaultTolerationSeconds, isDefault: true },
     { plugin: defaultStorageClass, isDefault: true },

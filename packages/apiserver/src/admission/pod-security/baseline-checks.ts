@@ -1,7 +1,12 @@
 /** The checks of the baseline level (k8s.io/pod-security-admission/policy). */
 import { containersOf, named, namesOf, quoted, type PodSpec, type Violation } from './containers.ts';
 
-export type Check = (spec: PodSpec, annotations: Readonly<Record<string, string>>) => Violation | undefined;
+/** `minor`: of the version of Kubernetes whose checks are meant; Infinity: the latest. */
+export type Check = (
+  spec: PodSpec,
+  annotations: Readonly<Record<string, string>>,
+  minor: number,
+) => Violation | undefined;
 
 const defaultCapabilities: ReadonlySet<string> = new Set([
   'AUDIT_WRITE',
@@ -19,28 +24,32 @@ const defaultCapabilities: ReadonlySet<string> = new Set([
   'SYS_CHROOT',
 ]);
 
-const safeSysctls: ReadonlySet<string> = new Set([
-  'kernel.shm_rmid_forced',
-  'net.ipv4.ip_local_port_range',
-  'net.ipv4.tcp_syncookies',
-  'net.ipv4.ping_group_range',
-  'net.ipv4.ip_unprivileged_port_start',
-  'net.ipv4.ip_local_reserved_ports',
-  'net.ipv4.tcp_keepalive_time',
-  'net.ipv4.tcp_fin_timeout',
-  'net.ipv4.tcp_keepalive_intvl',
-  'net.ipv4.tcp_keepalive_probes',
-  'net.ipv4.tcp_rmem',
-  'net.ipv4.tcp_wmem',
-]);
+/** By the minor version since which they are safe. */
+const safeSysctls: Readonly<Record<string, number>> = {
+  'kernel.shm_rmid_forced': 0,
+  'net.ipv4.ip_local_port_range': 0,
+  'net.ipv4.tcp_syncookies': 0,
+  'net.ipv4.ping_group_range': 0,
+  'net.ipv4.ip_unprivileged_port_start': 0,
+  'net.ipv4.ip_local_reserved_ports': 27,
+  'net.ipv4.tcp_keepalive_time': 29,
+  'net.ipv4.tcp_fin_timeout': 29,
+  'net.ipv4.tcp_keepalive_intvl': 29,
+  'net.ipv4.tcp_keepalive_probes': 29,
+  'net.ipv4.tcp_rmem': 32,
+  'net.ipv4.tcp_wmem': 32,
+};
 
-const seLinuxTypes: ReadonlySet<string> = new Set([
-  '',
-  'container_t',
-  'container_init_t',
-  'container_kvm_t',
-  'container_engine_t',
-]);
+const seLinuxTypes: Readonly<Record<string, number>> = {
+  '': 0,
+  container_t: 0,
+  container_init_t: 0,
+  container_kvm_t: 0,
+  container_engine_t: 31,
+};
+
+const isAllowed = (since: Readonly<Record<string, number>>, name: string, minor: number): boolean =>
+  Object.hasOwn(since, name) && (since[name] ?? Infinity) <= minor;
 
 const when = (parts: readonly string[], reason: string, separator = '; '): Violation | undefined =>
   parts.length === 0 ? undefined : { reason, detail: parts.join(separator) };
@@ -114,13 +123,13 @@ export function baselineSeccomp(spec: PodSpec): Violation | undefined {
   };
 }
 
-function seLinuxOptions(spec: PodSpec): Violation | undefined {
+function seLinuxOptions(spec: PodSpec, _: object, minor: number): Violation | undefined {
   const problems = new Set<string>();
   const isWrong = (options: { type?: string; user?: string; role?: string } | undefined): boolean => {
     if (options === undefined) return false;
     const { type = '', user = '', role = '' } = options;
     const found = [
-      ...(seLinuxTypes.has(type) ? [] : [`type ${JSON.stringify(type)}`]),
+      ...(isAllowed(seLinuxTypes, type, minor) ? [] : [`type ${JSON.stringify(type)}`]),
       ...(user === '' ? [] : ['user may not be set']),
       ...(role === '' ? [] : ['role may not be set']),
     ];
@@ -137,8 +146,9 @@ function seLinuxOptions(spec: PodSpec): Violation | undefined {
   };
 }
 
-function sysctls(spec: PodSpec): Violation | undefined {
-  const wrong = (spec.securityContext?.sysctls ?? []).map(({ name }) => name).filter((name) => !safeSysctls.has(name));
+function sysctls(spec: PodSpec, _: object, minor: number): Violation | undefined {
+  const names = (spec.securityContext?.sysctls ?? []).map(({ name }) => name);
+  const wrong = names.filter((name) => !isAllowed(safeSysctls, name, minor));
   return when(wrong, 'forbidden sysctls', ', ');
 }
 

@@ -14,7 +14,8 @@ const volumeTypes: ReadonlySet<string> = new Set([
   'secret',
 ]);
 
-const isWindows = (spec: PodSpec): boolean => spec.os?.name === 'windows';
+/** What pods of Windows cannot say was asked of them, too, before 1.25. */
+const isWindows = (spec: PodSpec, minor: number): boolean => spec.os?.name === 'windows' && minor >= 25;
 
 function restrictedVolumes(spec: PodSpec): Violation | undefined {
   const wrong = (spec.volumes ?? []).flatMap((volume) => {
@@ -30,8 +31,8 @@ function restrictedVolumes(spec: PodSpec): Violation | undefined {
   };
 }
 
-function allowPrivilegeEscalation(spec: PodSpec): Violation | undefined {
-  if (isWindows(spec)) return undefined;
+function allowPrivilegeEscalation(spec: PodSpec, _: object, minor: number): Violation | undefined {
+  if (isWindows(spec, minor)) return undefined;
   const names = namesOf(spec, (context) => context.allowPrivilegeEscalation !== false);
   if (names.length === 0) return undefined;
   return {
@@ -40,8 +41,8 @@ function allowPrivilegeEscalation(spec: PodSpec): Violation | undefined {
   };
 }
 
-function capabilities(spec: PodSpec): Violation | undefined {
-  if (isWindows(spec)) return undefined;
+function capabilities(spec: PodSpec, _: object, minor: number): Violation | undefined {
+  if (isWindows(spec, minor)) return undefined;
   const added = new Set<string>();
   const adding = namesOf(spec, (context) => {
     const wrong = (context.capabilities?.add ?? []).filter((each) => each !== 'NET_BIND_SERVICE');
@@ -99,8 +100,8 @@ function runAsUser(spec: PodSpec): Violation | undefined {
   return { reason: 'runAsUser=0', detail: `${setters.join(' and ')} must not set runAsUser=0` };
 }
 
-function seccompProfile(spec: PodSpec): Violation | undefined {
-  if (isWindows(spec)) return undefined;
+function seccompProfile(spec: PodSpec, _: object, minor: number): Violation | undefined {
+  if (isWindows(spec, minor)) return undefined;
   const isGood = (type: string): boolean => type === 'RuntimeDefault' || type === 'Localhost';
   const { podValue, bad, silent } = inherited(spec, (context) => context.seccompProfile?.type, isGood);
   const reason = 'seccompProfile';
@@ -127,4 +128,12 @@ export const restrictedChecks: Readonly<Record<string, Check>> = {
   runAsNonRoot,
   runAsUser,
   seccompProfile,
+};
+
+/** The minor version since which a check is made; the others always were. */
+export const restrictedSince: Readonly<Record<string, number>> = {
+  allowPrivilegeEscalation: 8,
+  capabilities: 22,
+  runAsUser: 23,
+  seccompProfile: 19,
 };
