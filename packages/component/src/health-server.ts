@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Registry, collectDefaultMetrics } from 'prom-client';
+import { http } from './http.ts';
 import type { Logger } from './logger.ts';
 
 /** A named health check: throws, or rejects, when it does not hold. */
@@ -38,7 +39,7 @@ export class HealthServer implements AsyncDisposable {
     this.#options = options;
     this.registry = options.registry ?? new Registry();
     if (options.registry === undefined) collectDefaultMetrics({ register: this.registry });
-    this.#server = createServer((request, response) => void this.#handle(request, response));
+    this.#server = http.createServer((request, response) => void this.#handle(request, response));
   }
 
   /** Binds and logs one `listening` line. Returns the port. */

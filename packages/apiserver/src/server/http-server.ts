@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { newBadRequest, newStatusError, newUnauthorized } from '@naru/api';
-import type { Clock, Logger } from '@naru/component';
+import { withoutSchemas, type Clock, type Logger } from '@naru/component';
 import type { AuditEntry, Auditor } from '../audit/auditor.ts';
 import type { Authenticator, UserInfo } from '../authentication/authenticator.ts';
 import { decide, type AuthorizationAttributes, type Authorizer, type Verdict } from '../authorization/authorizer.ts';
@@ -125,6 +125,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
     return503OnClosing: false,
+    schemaController: withoutSchemas,
     frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
       refuse(error, request.raw, reply),
     ...(tls === undefined

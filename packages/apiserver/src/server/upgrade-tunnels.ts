@@ -1,10 +1,10 @@
 /** Connections that stop being HTTP: taken from clients, and joined with connections to kubelets. */
-import { request as httpRequest, ServerResponse, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import { newBadRequest, newInternalError, newStatusError } from '@naru/api';
+import { http, https } from '@naru/component';
 import type { FastifyInstance } from 'fastify';
 
 /** Streams at a time; more are refused. */
@@ -33,7 +33,7 @@ export function acceptUpgrades(app: FastifyInstance): void {
   app.server.on('upgrade', (raw: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     if (head.length > 0) socket.unshift(head);
-    const response = new ServerResponse(raw);
+    const response = new http.ServerResponse(raw);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
     response.once('finish', () => {
@@ -116,7 +116,7 @@ export class UpgradeTunnels {
     const { method = 'GET' } = raw;
     const ofUpgrade = Object.fromEntries(Object.entries(raw.headers).filter(([name]) => forwardedHeaders.test(name)));
     const headers = { ...options?.headers, ...ofUpgrade };
-    const ask = url.startsWith('https:') ? httpsRequest : httpRequest;
+    const ask = url.startsWith('https:') ? https.request : http.request;
     return await new Promise((resolve, reject) => {
       const fail = (message: string, cause?: Error): void =>
         reject(newInternalError(`error dialing backend: ${method} ${JSON.stringify(url)}: ${message}`, { cause }));

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import { once } from 'node:events';
 import type { Pod } from '@naru/api';
-import type { Logger, TlsMaterial } from '@naru/component';
+import { withoutSchemas, type Logger, type TlsMaterial } from '@naru/component';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import { readLog } from '../log/log-reader.ts';
@@ -60,6 +60,7 @@ export class KubeletServer implements AsyncDisposable {
     this.#app = fastify({
       logger: false,
       forceCloseConnections: true,
+      schemaController: withoutSchemas,
       https: {
         ...tls,
         minVersion: 'TLSv1.2',

@@ -1,6 +1,7 @@
-import { ServerResponse, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import { http } from '@naru/component';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { portsOf, serveChannelPortForward } from './channel-port-forward.ts';
@@ -68,7 +69,7 @@ class Streaming {
       socket.setKeepAlive(true, KEEP_ALIVE_MS);
       this.#upgrades.set(raw, { socket, head });
       // Authentication and routing are the same as of any request; a refusal is an answer like any other.
-      const response = new ServerResponse(raw);
+      const response = new http.ServerResponse(raw);
       response.shouldKeepAlive = false;
       response.assignSocket(socket);
       response.once('finish', () => socket.end());

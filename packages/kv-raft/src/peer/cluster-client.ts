@@ -1,5 +1,5 @@
-import http, { type IncomingMessage } from 'node:http';
-import https from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { http, https } from '@naru/component';
 import { EtcdError, grpcCodes } from '@naru/etcd';
 import type { MemberInfo } from '../consensus.ts';
 import type { FetchCluster, RemoteCluster } from '../driver/join-cluster.ts';

@@ -1,7 +1,6 @@
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import https from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Logger } from '@naru/component';
+import { http, https, type Logger } from '@naru/component';
 import type { MsgSnap } from '../raft/message.ts';
 import type { WalMetadata } from '../wal/record.ts';
 import { encodeMembers, type HashAnswer } from './cluster-client.ts';
@@ -39,7 +38,7 @@ export interface PeerServerOptions {
 export class PeerServer implements AsyncDisposable {
   readonly #options: PeerServerOptions;
   readonly #handlers: TransportHandlers;
-  readonly #servers: http.Server[] = [];
+  readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   /** One stream of each member: a new one means that the old one is dead. */
   readonly #streams = new Map<string, IncomingMessage>();
@@ -69,7 +68,7 @@ export class PeerServer implements AsyncDisposable {
     return ports;
   }
 
-  #createServer(secure: boolean): http.Server {
+  #createServer(secure: boolean): Server {
     const { tls, clientCertAuth } = this.#options;
     // A stream is one request that never ends: only its silence is a reason to give it up.
     const limits = { requestTimeout: 0, noDelay: true };

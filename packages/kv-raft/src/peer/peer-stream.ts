@@ -1,6 +1,5 @@
-import http from 'node:http';
-import https from 'node:https';
-import { backoffMs, type Cancel, type Clock, type Logger } from '@naru/component';
+import type { ClientRequest } from 'node:http';
+import { backoffMs, http, https, type Cancel, type Clock, type Logger } from '@naru/component';
 import { ByteWriter } from '../codec/bytes.ts';
 import type { Message } from '../raft/message.ts';
 import type { WalMetadata } from '../wal/record.ts';
@@ -45,7 +44,7 @@ export function openRequest(
   options: Pick<PeerStreamOptions, 'ids' | 'peerId' | 'tls' | 'ownUrls'>,
   url: string,
   path: string,
-): http.ClientRequest {
+): ClientRequest {
   const target = new URL(path, url);
   const headers = {
     'content-type': 'application/octet-stream',
@@ -64,7 +63,7 @@ export function openRequest(
 /** The stream to one peer: made again with backoff whenever it breaks. */
 export class PeerStream {
   readonly #options: PeerStreamOptions;
-  #request: http.ClientRequest | undefined;
+  #request: ClientRequest | undefined;
   #isOpen = false;
   #failures = 0;
   #urlIndex = 0;
@@ -168,7 +167,7 @@ export class PeerStream {
     request.on('socket', (socket) => socket.setNoDelay(true));
   }
 
-  #keepAlive(request: http.ClientRequest): void {
+  #keepAlive(request: ClientRequest): void {
     const { clock } = this.#options;
     this.#cancelTimer = clock.after(KEEPALIVE_INTERVAL_MS, () => {
       if (this.#request !== request || !this.#isOpen) return;

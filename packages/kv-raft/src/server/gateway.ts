@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import * as etcd from '@naru/etcd';
-import type { Logger } from '@naru/component';
+import { withoutSchemas, type Logger } from '@naru/component';
 import { EtcdError, isEtcdError } from '@naru/etcd';
 import { credentialsOf, type AuthGuard, type Credentials } from './auth-guard.ts';
 import { adminOnly, authMethods, encodeAuthAnswer } from './auth-methods.ts';
@@ -35,7 +35,12 @@ export interface GatewayOptions {
 export function createGateway(options: GatewayOptions): FastifyInstance {
   const bodyLimit = Math.ceil((options.requestBytesMax * 4) / 3) + BODY_OVERHEAD_BYTES;
   // While it closes, what comes in on open connections is still answered.
-  const base = { bodyLimit, forceCloseConnections: 'idle', return503OnClosing: false } as const;
+  const base = {
+    bodyLimit,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    schemaController: withoutSchemas,
+  } as const;
   const { https } = options;
   const app =
     https === undefined

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withoutSchemas } from '@naru/component';
 import { fastify, type FastifyInstance } from 'fastify';
 import { UnknownProcessError, type Supervisor } from './supervisor.ts';
 
@@ -31,7 +32,7 @@ export class ControlServer implements AsyncDisposable {
   }) {
     const { supervisor } = options;
     this.#path = controlSocketPath(options.dataDir);
-    this.#app = fastify({ logger: false, forceCloseConnections: true });
+    this.#app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas });
     this.#app.get('/status', () => supervisor.status());
     this.#app.post('/stop', () => {
       options.onStop();
