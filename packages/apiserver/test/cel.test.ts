@@ -32,6 +32,28 @@ void t.test('values come in and go out as JSON', (t) => {
   t.end();
 });
 
+void t.test('regular expressions are RE2: no pattern takes more than linear time', (t) => {
+  const startMs = performance.now();
+  for (const call of ['matches(p)', 'find(p) != ""', 'findAll(p).size() > 0'])
+    t.equal(
+      compileCel(
+        celEnvironment(['s', 'p']),
+        `[s].exists(x, x.${call}) || (true ? [s] : []).map(x, x.${call})[0]`,
+      ).evaluate({
+        s: `${'a'.repeat(2000)}!`,
+        p: '^(a+)+$',
+      }),
+      false,
+    );
+  // Backtracking would take longer than there is time.
+  t.ok(performance.now() - startMs < 10_000);
+  t.equal(evaluate('"ABC".matches("(?i)b") && !"abc".matches("^b")'), true);
+  t.equal(evaluate('"a-b".matches("^[a-z](-[a-z])*$") && self.name.matches(r"^\\w+\\z")'), true);
+  t.throws(() => evaluate('"x".matches("(?=x)")'), CelError, 'RE2 looks at nothing but what it takes');
+  t.throws(() => evaluate('"x".matches("[")'), CelError);
+  t.end();
+});
+
 void t.test("Kubernetes' functions", (t) => {
   const table: readonly (readonly [string, unknown])[] = [
     ['[1, 2, 2].isSorted() && !["b", "a"].isSorted()', true],

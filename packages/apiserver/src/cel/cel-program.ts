@@ -16,6 +16,7 @@ export class CelError extends Error {
 export function compileCel(environment: Environment, expression: string, resultType?: string): CelProgram {
   try {
     const parsed = environment.parse(expression);
+    useLinearMatches(parsed.ast, new Set());
     const checked = parsed.check();
     if (!checked.valid) throw checked.error ?? new CelError('invalid expression');
     const { type } = checked;
@@ -44,3 +45,15 @@ function asCelError(error: unknown): CelError {
 }
 
 const keyOf = (summary: string): string => summary.replace(/^No such key: /u, '');
+
+/** The name of `matches()` that takes linear time, as the library's own cannot be replaced. */
+export const LINEAR_MATCHES = 'matchesInLinearTime';
+
+/** Lets calls of `string.matches(string)` be of ours. */
+function useLinearMatches(node: unknown, seen: Set<object>): void {
+  if (typeof node !== 'object' || node === null || seen.has(node)) return;
+  seen.add(node);
+  const { op, args } = node as { readonly op?: unknown; readonly args?: unknown };
+  if (op === 'rcall' && Array.isArray(args) && args[0] === 'matches') args[0] = LINEAR_MATCHES;
+  for (const each of Object.values(node)) useLinearMatches(each, seen);
+}

@@ -1,5 +1,7 @@
 /** Functions of strings that Kubernetes adds: find, findAll, format, replace, charAt, reverse, and named formats. */
 import { type Environment } from '@marcbachmann/cel-js';
+import { RE2JS } from 're2js';
+import { LINEAR_MATCHES } from './cel-program.ts';
 import { validateFormat, namedFormats } from './named-formats.ts';
 import { fromCel } from './cel-values.ts';
 import { registerSpace, type FunctionSpace } from './function-space.ts';
@@ -68,11 +70,20 @@ function replace(text: string, [from, to]: readonly [string, string], count: num
   return result;
 }
 
-/** RE2's flags in front of a pattern, `(?i)`, are flags of ours. */
-export function compileRegExp(pattern: string, flags = ''): RegExp {
-  const inline = /^\(\?([ims]+)\)/u.exec(pattern);
-  const source = inline === null ? pattern : pattern.slice(inline[0].length);
-  return new RegExp(source, `${flags}${inline?.[1] ?? ''}u`);
+/** Patterns are RE2's: however they are made, matching takes time linear in the text. @throws Error. */
+function compilePattern(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    throw new Error(`invalid_argument: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function findAll(text: string, pattern: string, limit = Infinity): string[] {
+  const matcher = compilePattern(pattern).matcher(text);
+  const all: string[] = [];
+  while (all.length < limit && matcher.find()) all.push(matcher.group() ?? '');
+  return all;
 }
 
 /** The value of `format.NAME()`: something with `validate`. */
@@ -87,16 +98,17 @@ export function registerStringFunctions(environment: Environment): void {
   registerSpace(environment, 'jsonpatch', 'kubernetes.JSONPatch');
   registerSpace(environment, 'format', 'kubernetes.Formats');
   environment
-    .registerFunction('string.find(string): string', (text: string, pattern: string) => {
-      return compileRegExp(pattern).exec(text)?.[0] ?? '';
-    })
-    .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) =>
-      [...text.matchAll(compileRegExp(pattern, 'g'))].map(([match]) => match),
+    .registerFunction(`string.${LINEAR_MATCHES}(string): bool`, (text: string, pattern: string) =>
+      compilePattern(pattern).matcher(text).find(),
     )
-    .registerFunction('string.findAll(string, int): list<string>', (text: string, pattern: string, limit: bigint) => {
-      const all = [...text.matchAll(compileRegExp(pattern, 'g'))].map(([match]) => match);
-      return limit < 0n ? all : all.slice(0, Number(limit));
-    })
+    .registerFunction(
+      'string.find(string): string',
+      (text: string, pattern: string) => findAll(text, pattern, 1)[0] ?? '',
+    )
+    .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) => findAll(text, pattern))
+    .registerFunction('string.findAll(string, int): list<string>', (text: string, pattern: string, limit: bigint) =>
+      findAll(text, pattern, limit < 0n ? Infinity : Number(limit)),
+    )
     .registerFunction('string.format(list): string', format)
     .registerFunction('string.replace(string, string): string', (text: string, from: string, to: string) =>
       replace(text, [from, to], -1),
