@@ -100,7 +100,7 @@ export function newInvalid(
   return newStatusError('Invalid', `${qualified} "${name}" is invalid: ${text}`, {
     ...(name === '' ? {} : { name }),
     ...(kind.group === '' ? {} : { group: kind.group }),
-    kind: kind.kind,
+    ...(kind.kind === '' ? {} : { kind: kind.kind }),
     causes: errors.map((error) => ({ reason: error.type, message: fieldErrorBody(error), field: error.field })),
   });
 }

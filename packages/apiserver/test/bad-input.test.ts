@@ -244,7 +244,7 @@ const cases: readonly Case[] = [
     body: configMap({ metadata: { name: 'x', finalizers: ['x'] } }),
     code: 422,
     reason: 'Invalid',
-    field: 'metadata.finalizers',
+    field: 'metadata.finalizers[0]',
   },
   {
     what: 'another namespace than the path’s',

@@ -308,6 +308,8 @@ void t.test('defaults of other kinds', async (t) => {
   for (const [kind, fields, pick, wanted] of cases) t.same(pick(create(kind, fields).object), wanted, kind);
 });
 
+const csr = Buffer.from('-----BEGIN CERTIFICATE REQUEST-----').toString('base64');
+
 void t.test('bad objects are refused with upstream’s errors', async (t) => {
   const cases: readonly (readonly [string, Json, readonly string[]])[] = [
     ['Pod', {}, ['spec.containers: Required value']],
@@ -341,7 +343,7 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
     [
       'Pod',
       pod({ volumes: [{ name: 'v', emptyDir: {}, secret: { secretName: 's' } }] }),
-      ['spec.volumes[0].secret: Forbidden: may not specify more than one volume type'],
+      ['spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type'],
     ],
     ['Pod', pod({ volumes: [{ name: 'v', secret: {} }] }), ['spec.volumes[0].secret.secretName: Required value']],
     [
@@ -371,8 +373,10 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
       'Pod',
       pod({}, { resources: { limits: { potato: '1' } } }),
       [
-        'spec.containers[0].resources.limits: Invalid value: "potato": must be a standard resource for containers',
-        'spec.containers[0].resources.requests: Invalid value: "potato": must be a standard resource for containers',
+        'spec.containers[0].resources.limits[potato]: Invalid value: "potato": must be a standard resource type or fully qualified',
+        'spec.containers[0].resources.limits[potato]: Invalid value: "potato": must be a standard resource for containers',
+        'spec.containers[0].resources.requests[potato]: Invalid value: "potato": must be a standard resource type or fully qualified',
+        'spec.containers[0].resources.requests[potato]: Invalid value: "potato": must be a standard resource for containers',
       ],
     ],
     [
@@ -404,7 +408,28 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
       pod({ activeDeadlineSeconds: 0 }),
       ['spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive'],
     ],
-    ['Deployment', {}, ['spec.selector: Required value', 'spec.template: Required value']],
+    [
+      'Deployment',
+      {},
+      [
+        'spec.selector: Required value',
+        'spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`',
+        'spec.template.spec.containers: Required value',
+      ],
+    ],
+    [
+      'DaemonSet',
+      {},
+      [
+        'spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`',
+        'spec.template.spec.containers: Required value',
+      ],
+    ],
+    [
+      'Deployment',
+      workload({ strategy: { type: 'Some' } }),
+      ['spec.strategy: Unsupported value: {"type":"Some"}: supported values: "Recreate", "RollingUpdate"'],
+    ],
     [
       'Deployment',
       {
@@ -479,7 +504,38 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
     [
       'Job',
       { metadata: { uid: 'u' }, spec: { template: { spec: { containers: [container()] } } } },
-      ['spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'],
+      ['spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'],
+    ],
+    [
+      'Job',
+      {
+        metadata: { uid: 'u' },
+        spec: {
+          selector: { matchLabels: { a: 'b' } },
+          template: { metadata: { labels: { a: 'b' } }, spec: { restartPolicy: 'Never', containers: [container()] } },
+        },
+      },
+      [
+        'spec.selector: Invalid value: {"matchLabels":{"a":"b","batch.kubernetes.io/controller-uid":"u"}}: `selector` not auto-generated',
+      ],
+    ],
+    ['Service', {}, ['spec.ports: Required value']],
+    [
+      'CertificateSigningRequest',
+      { spec: { request: csr, signerName: 'a/b', usages: ['signing', 'client auth', 'signing'] } },
+      ['spec.usages[2]: Duplicate value: "signing"'],
+    ],
+    [
+      'PersistentVolume',
+      { spec: { accessModes: ['ReadWriteOnce'], capacity: { cpu: '1' }, hostPath: { path: '/x' } } },
+      ['spec.capacity: Unsupported value: {"cpu":"1"}: supported values: "storage"'],
+    ],
+    [
+      'Node',
+      { spec: { taints: [{ key: 'a', effect: 'No' }] } },
+      [
+        'metadata.taints[0].effect: Unsupported value: "No": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
+      ],
     ],
     [
       'CronJob',
@@ -523,7 +579,10 @@ void t.test('bad objects are refused with upstream’s errors', async (t) => {
     [
       'PersistentVolumeClaim',
       { spec: {} },
-      ['spec.accessModes: Required value', 'spec.resources[storage]: Required value'],
+      [
+        'spec.accessModes: Required value: at least 1 access mode is required',
+        'spec.resources[storage]: Required value',
+      ],
     ],
     ['CSIDriver', {}, []],
     [
@@ -587,6 +646,11 @@ void t.test('quotas and limits name resources, amounts and scopes that fit each 
     `${ratio}: Invalid value: "3": ratio 3 is greater than max/min = 2.000000`,
   ]);
   t.same(limits({ type: 'Pod', min: { cpu: '1' }, max: { cpu: '2' }, maxLimitRequestRatio: { cpu: '2' } }), []);
+  t.same(limits({ type: 'Container', min: { cpu: '2' }, max: { cpu: '1' } }), [
+    'spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1',
+    'spec.limits[0].defaultRequest[cpu]: Invalid value: "1": min value 2 is greater than default request value 1',
+    'spec.limits[0].default[cpu]: Invalid value: "2": min value 2 is greater than default value 1',
+  ]);
 });
 
 void t.test('volumes, services, networks and webhooks are refused with upstream’s errors', async (t) => {
@@ -765,7 +829,10 @@ void t.test('updates change what upstream lets them change', async (t) => {
         spec(object)['podCIDR'] = '127.3.1.0/24';
         spec(object)['podCIDRs'] = ['127.3.1.0/24'];
       },
-      ['spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid'],
+      [
+        'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid',
+        '[]: Forbidden: node updates may only change labels, taints, or capacity',
+      ],
     ],
     [
       'ConfigMap',

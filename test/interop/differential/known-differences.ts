@@ -82,6 +82,180 @@ const newer: readonly KnownDifference[] = [
   },
 ];
 
+/** How messages and Statuses are worded by now. */
+const wording: readonly KnownDifference[] = [
+  {
+    reason: 'Decoding errors name the field as encoding/json does, not by json-iterator’s place in the text.',
+    why: 'newer',
+    at: /^message$/u,
+    upstream: /error found in #\d+ byte of/u,
+  },
+  {
+    reason: 'Quantities, percentages and bytes in messages are printed as JSON instead of as Go structs.',
+    why: 'newer',
+    at: /^message$/u,
+    request:
+      /^(limitranges: create with a (minimum over the maximum|default over the maximum|ratio below one)|resourcequotas: create with half a pod|deployments\.apps: create with (two zeros of a rolling update|a percentage that is none)|certificatesigningrequests\.certificates\.k8s\.io: create (nothing|with (a request|no usages|a usage)))/u,
+    upstream: /Invalid value: VALUE/u,
+  },
+  {
+    reason: 'What changed in a spec that may not change is printed as Go structs of internal types.',
+    why: 'go',
+    at: /^message$/u,
+    upstream: /\n {2}core\.\w+\{/u,
+  },
+  {
+    reason: 'Ingress and NetworkPolicy are kinds of networking.k8s.io, no longer of extensions, in messages, too.',
+    why: 'newer',
+    at: /^message$/u,
+    request: /^(ingresses|networkpolicies)\.networking/u,
+    upstream: /(Ingress|NetworkPolicy)\.extensions/u,
+  },
+  {
+    reason:
+      'Supported values come in the order of the alphabet and know newer ones; paths and texts have been corrected.',
+    why: 'newer',
+    at: /^message$/u,
+    request:
+      /^(pods: create (a host name that is none|a DNS policy that is none|requests over limits)|priorityclasses\S+: (create with a policy that is none|merge patch with another value)|persistentvolumeclaims: create with a mode that is none|leases\S+: create with negative transitions|services: create with local traffic|statefulsets\.apps: merge patch with another service|daemonsets\.apps: create with an update of nothing|nodes: merge patch with another (podCIDR|providerID)|secrets: create with an SSH key|server: (two owners that control|a long name|too many annotations|a bad field manager|an exact list at version 0|a match of a watch|a list by a b|apply an unknown field))/u,
+  },
+  {
+    reason: 'An address or a network that is none has one message for all kinds.',
+    why: 'newer',
+    at: /^message$/u,
+    ours: /must be a valid (IP address|CIDR value), \(e\.g\. [\d.]+(\/\d+)? or /u,
+    request: /^(endpoints|nodes): create with (an address|a podCIDR)/u,
+  },
+];
+
+/** What reads, writes and discovery do otherwise by now. */
+const behaviour: readonly KnownDifference[] = [
+  {
+    reason: 'What is deleted is answered with the resourceVersion of its deletion.',
+    why: 'newer',
+    at: /^body\.metadata\.resourceVersion$/u,
+    request: /: delete( what was applied)?$/u,
+  },
+  {
+    reason: 'Services keep their allocated addresses in updates, get them in dry runs, and are answered when deleted.',
+    why: 'newer',
+    at: /(outcome|clusterIPs?|resourceVersion|labels\.(put|json|strategic)|finalizers|^body|^body\.items)$/u,
+    request:
+      /^services: (create|update|get|merge patch|JSON patch|strategic merge patch|patch status|apply status|delete|list after deletion|watch)/u,
+  },
+  {
+    reason: 'Services are selected by spec.clusterIP and spec.type: other fields are refused in other words.',
+    why: 'newer',
+    at: /^message$/u,
+    request: /^services: list by a field that is none$/u,
+  },
+  {
+    reason: 'Names are generated before a LimitRange without a name gets one.',
+    why: 'newer',
+    at: /^body\.metadata\.name$/u,
+    request: /^limitranges: create with a generated name$/u,
+  },
+  {
+    reason: 'A write of nothing but what a strategy resets is no change, where 1.20 changes managedFields.',
+    why: 'newer',
+    at: /resourceVersion$/u,
+    request: /^pods: (patch its status by the way|get when it is bound|patch status|list|delete)/u,
+  },
+  {
+    reason: 'A negative grace period of a Pod is made 1.',
+    why: 'newer',
+    at: /terminationGracePeriodSeconds$/u,
+    request: /^pods: create a negative grace period$/u,
+  },
+  {
+    reason: 'Beta versions have gone, resources have singular names.',
+    why: 'newer',
+    at: /^body\.(versions(\[\d+\]\.(groupVersion|version))?|preferredVersion\.\w+|resources\[\d+\]\.singularName)$/u,
+    request: /^server: the (group|version) /u,
+  },
+  {
+    reason: 'Hashes of storage versions tell apart servers that store otherwise, which ours never do.',
+    why: 'lacking',
+    at: /storageVersionHash$/u,
+  },
+  {
+    reason: 'What no server has is a page not found, no list of paths.',
+    why: 'newer',
+    at: /^body$/u,
+    request: /^server: \/(healthz\/)?none$/u,
+  },
+  {
+    reason: 'Some strategies validate twice, which only says the same causes twice.',
+    why: 'choice',
+    at: /^body\.details\.causes$/u,
+    request: /^((csidrivers|csinodes|daemonsets|replicasets)\S+: |pods: add a finalizer too late$)/u,
+  },
+  {
+    reason: 'Addresses of endpoints may be loopback ones: without root, pods have no others.',
+    why: 'choice',
+    at: /^outcome$/u,
+    request: /^endpoints: create with a loopback address$/u,
+  },
+  {
+    reason: 'Callers without credentials are nobody by default, and not system:anonymous, but for paths about health.',
+    why: 'choice',
+    at: /^outcome$/u,
+    request: /^access: nobody gets pods$/u,
+  },
+  {
+    reason: 'The Pod that policy/v1beta1 evicted is still there, and so is who may ask who he is.',
+    why: 'newer',
+    at: /^body\.(items|status\.resourceRules)$/u,
+    request: /^access: (joe lists pods|the admin as joe|what may I)$/u,
+  },
+  {
+    reason: 'ResourceQuotas have their age in the last column.',
+    why: 'newer',
+    at: /columnDefinitions\[\d+\]\.name$/u,
+    request: /^resourcequotas: /u,
+  },
+  {
+    reason: 'Lists that Go always writes are null where they are empty.',
+    why: 'go',
+    at: /spec\.drivers$/u,
+    request: /^csinodes\S+: /u,
+    ours: /^\[\]$/u,
+  },
+  {
+    reason: 'The order of fields of YAML, and what JSON discovery says otherwise.',
+    why: 'go',
+    at: /^body$/u,
+    request: /^server: discovery as YAML$/u,
+  },
+  {
+    reason: 'Errors of parsers of JSON and YAML are in the words of ours.',
+    why: 'choice',
+    at: /^message$/u,
+    request:
+      /^(server: (YAML with a tab|JSON that goes on|apply what is no YAML|patch that is no JSON|patch strategic and bad|a page of a bad token)|secrets: create with docker config that is not JSON)$/u,
+  },
+  {
+    reason: 'The stores are at other revisions.',
+    why: 'choice',
+    at: /^message$/u,
+    request: /^server: a (list|get) of the future$/u,
+    ours: /504 Timeout: Too large resource version: 99999999, current: \d+/u,
+  },
+  {
+    reason: 'A resourceVersion that is no number is a bad request.',
+    why: 'newer',
+    at: /^outcome$/u,
+    ours: /^"400 invalid resource version/u,
+  },
+  {
+    reason:
+      'What a PUT, an apply or a patch makes is decoded strictly before anything else: a type that is wrong is a 400.',
+    why: 'choice',
+    at: /^outcome$/u,
+    request: /^server: (apply a bad type|patch with a bad type|patch of its kind|patch of bad JSON)$/u,
+  },
+];
+
 const go: readonly KnownDifference[] = [
   {
     reason: 'Negotiation of bodies: upstream’s router refuses before the handler does.',
@@ -198,6 +372,8 @@ export const knownDifferences: readonly KnownDifference[] = [
   ...tables,
   ...zeros,
   ...newer,
+  ...wording,
+  ...behaviour,
   ...go,
   ...refusals,
   ...admission,

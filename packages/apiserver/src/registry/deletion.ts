@@ -74,8 +74,9 @@ export async function deleteObject(
     const remove = isNamespace(registry.resource)
       ? markNamespace(object, options, registry, context)
       : markObject(object, options, registry, context);
-    // An object that goes is reported as it was.
-    return { object: remove ? old : object, remove };
+    // An object that goes is reported as it was, but that the rest of its grace was cut.
+    const isHurried = old.metadata.deletionTimestamp !== undefined;
+    return { object: remove && !isHurried ? old : object, remove };
   };
   const result = await registry.guaranteedUpdate(context.namespace, name, context, step);
   return result;
@@ -93,9 +94,9 @@ function markObject(
   setFinalizers(metadata, finalizersFor(metadata, options, registry.strategy.defaultPropagation));
   const pendingFinalizers = (metadata.finalizers ?? []).length > 0;
   if (grace === undefined || grace === 0) {
-    if (!pendingFinalizers) return true;
-    mark(metadata, 0, context.nowMs);
-    return false;
+    if (pendingFinalizers || (grace === 0 && metadata.deletionTimestamp !== undefined))
+      mark(metadata, 0, context.nowMs);
+    return !pendingFinalizers;
   }
   mark(metadata, grace, context.nowMs);
   return false;

@@ -303,11 +303,12 @@ export class GenericRegistry {
   ): Promise<Transition | undefined> {
     const { strategy, resource } = this;
     ensureNamespace(object, resource, context.namespace);
+    checkPreconditions(resource, old, object.metadata.uid, undefined);
     if (strategy.allowUnconditionalUpdate === false && (object.metadata.resourceVersion ?? '') === '')
       throw newInvalid(resource, old.metadata.name ?? '', [
         fieldInvalid('metadata.resourceVersion', 0, 'must be specified for an update'),
       ]);
-    checkPreconditions(resource, old, object.metadata.uid, object.metadata.resourceVersion);
+    checkPreconditions(resource, old, undefined, object.metadata.resourceVersion);
     object.metadata.resourceVersion = old.metadata.resourceVersion ?? '';
     strategy.applyDefaults?.(object);
     this.#trackFields(object, old, context);

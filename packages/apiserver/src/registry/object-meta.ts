@@ -32,6 +32,7 @@ const nameRules: Readonly<Record<string, NameRule>> = {
   // An APIService is called VERSION.GROUP, and the core group has no name.
   'apiservices.apiregistration.k8s.io': 'path-segment',
   'certificatesigningrequests.certificates.k8s.io': 'path-segment',
+  'events.': 'path-segment',
   'roles.rbac.authorization.k8s.io': 'path-segment',
   'rolebindings.rbac.authorization.k8s.io': 'path-segment',
   'clusterroles.rbac.authorization.k8s.io': 'path-segment',
@@ -113,19 +114,20 @@ function validateFinalizers(finalizers: readonly string[] | undefined, { group, 
   const isExtension = schema !== undefined || extensionGroups.has(group);
   const errors: FieldError[] = [];
   const all = finalizers ?? [];
-  for (const finalizer of all) {
+  for (const finalizer of all)
     errors.push(...isQualifiedName(finalizer).map((detail) => fieldInvalid('metadata.finalizers', finalizer, detail)));
-    if (!isExtension && !finalizer.includes('/') && !standardFinalizers.has(finalizer))
+  if (all.includes('orphan') && all.includes('foregroundDeletion'))
+    errors.push(fieldInvalid('metadata.finalizers', all, 'finalizer orphan and foregroundDeletion cannot be both set'));
+  if (isExtension) return errors;
+  for (const [i, finalizer] of all.entries())
+    if (!finalizer.includes('/') && !standardFinalizers.has(finalizer))
       errors.push(
         fieldInvalid(
-          'metadata.finalizers',
+          `metadata.finalizers[${i}]`,
           finalizer,
           'name is neither a standard finalizer name nor is it fully qualified',
         ),
       );
-  }
-  if (all.includes('orphan') && all.includes('foregroundDeletion'))
-    errors.push(fieldInvalid('metadata.finalizers', all, 'finalizer orphan and foregroundDeletion cannot be both set'));
   return errors;
 }
 
@@ -174,7 +176,7 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta): Fie
       errors.push(
         fieldForbidden(
           'metadata.finalizers',
-          `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`,
+          `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((each) => JSON.stringify(each)).join(', ')}}`,
         ),
       );
   }

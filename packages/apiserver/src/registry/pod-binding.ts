@@ -3,9 +3,10 @@ import {
   cloneJson,
   fieldRequired,
   fieldNotSupported,
+  formatFieldError,
   formatTime,
   newConflict,
-  newInvalid,
+  newUnknownError,
   setCondition,
   type ConditionLike,
   type FieldError,
@@ -18,12 +19,15 @@ interface Binding {
   target?: { kind?: string; name?: string };
 }
 
+/** Conflicts are told of the subresource. */
+const bindings = { group: '', resource: 'pods/binding' };
+
 interface BoundPod {
   spec: { nodeName?: string; schedulingGates?: readonly unknown[] };
   status?: { conditions?: readonly ConditionLike[] };
 }
 
-/** @throws StatusError Conflict when the pod is bound or being deleted, Invalid for a binding that makes no sense. */
+/** @throws StatusError Conflict when the pod is bound or being deleted, 500 for a binding that makes no sense. */
 export async function bindPod(
   pods: GenericRegistry,
   name: string,
@@ -36,21 +40,19 @@ export async function bindPod(
   const kind = target?.kind ?? '';
   if (kind !== '' && kind !== 'Node') errors.push(fieldNotSupported('target.kind', kind, ['Node', '<empty>']));
   if (node === '') errors.push(fieldRequired('target.name'));
-  if (errors.length > 0) throw newInvalid({ group: '', kind: 'Binding' }, name, errors);
+  // Upstream takes a binding that makes no sense for an error of the server.
+  const texts = errors.map(formatFieldError);
+  if (texts.length > 0) throw newUnknownError(texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`);
   return await pods.guaranteedUpdate(context.namespace, name, context, async (old) => {
     const object = cloneJson(old);
     checkPreconditions(pods.resource, object, binding.metadata.uid, binding.metadata.resourceVersion);
     const pod = object as unknown as BoundPod;
     if (object.metadata.deletionTimestamp !== undefined)
-      throw newConflict(pods.resource, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+      throw newConflict(bindings, name, `pod ${name} is being deleted, cannot be assigned to a host`);
     if ((pod.spec.nodeName ?? '') !== '')
-      throw newConflict(
-        pods.resource,
-        name,
-        `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`,
-      );
+      throw newConflict(bindings, name, `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
     if ((pod.spec.schedulingGates ?? []).length > 0)
-      throw newConflict(pods.resource, name, `pod ${name} has non-empty .spec.schedulingGates`);
+      throw newConflict(bindings, name, `pod ${name} has non-empty .spec.schedulingGates`);
     const attributes = pods.attributes('CREATE', 'binding', binding, old, context);
     await pods.admit(attributes);
     await pods.validateAdmission(attributes);

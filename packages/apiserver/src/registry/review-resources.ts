@@ -78,7 +78,7 @@ function tokenReview({ authenticator, audiences: ownAudiences }: ReviewOptions):
     const { token = '', audiences = [] } = (object['spec'] ?? {}) as { token?: string; audiences?: string[] };
     if (token === '') throw newBadRequest('token is required for TokenReview in authentication');
     const user = await authenticator.authenticateToken(token, audiences);
-    if (user === undefined) return { user: {}, error: '[invalid bearer token]' };
+    if (user === undefined) return { user: {}, error: 'invalid bearer token' };
     return {
       authenticated: true,
       user: userInfoOf(user),
@@ -97,9 +97,8 @@ function subjectAccessReview(
     const errors = validateAttributes(spec);
     if ((spec.user ?? '') === '' && (spec.groups ?? []).length === 0)
       errors.push(fieldInvalid('spec.user', spec.user ?? '', 'at least one of user or group must be specified'));
+    if (isLocal) errors.push(...validateLocal(spec, request.namespace));
     refuseInvalid(resource, errors);
-    if (isLocal && (spec.resourceAttributes?.namespace ?? '') !== request.namespace)
-      throw newBadRequest(`spec.resourceAttributes.namespace must match namespace: ${request.namespace}`);
     const user: UserInfo = {
       name: spec.user ?? '',
       groups: spec.groups ?? [],
@@ -166,8 +165,22 @@ function validateAttributes({ resourceAttributes, nonResourceAttributes }: Revie
   return [];
 }
 
-function refuseInvalid(resource: Resource, errors: readonly FieldError[]): void {
-  if (errors.length > 0) throw newInvalid(resource, '', errors);
+/** A local review is about what is in its namespace. */
+function validateLocal({ resourceAttributes, nonResourceAttributes }: ReviewSpec, namespace: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const asked = resourceAttributes?.namespace ?? '';
+  if (resourceAttributes !== undefined && asked !== namespace)
+    errors.push(fieldInvalid('spec.resourceAttributes.namespace', asked, 'must match metadata.namespace'));
+  if (nonResourceAttributes !== undefined)
+    errors.push(
+      fieldInvalid('spec.nonResourceAttributes', nonResourceAttributes, 'disallowed on this kind of request'),
+    );
+  return errors;
+}
+
+/** Upstream forgets the kind of a review by the time it refuses one. */
+function refuseInvalid({ group }: Resource, errors: readonly FieldError[]): void {
+  if (errors.length > 0) throw newInvalid({ group, kind: '' }, '', errors);
 }
 
 function attributesOf(

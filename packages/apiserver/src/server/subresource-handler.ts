@@ -1,5 +1,13 @@
 /** Requests to subresources. */
-import { cloneJson, newBadRequest, type DeleteOptions, type Status, type UnstructuredObject } from '@naru/api';
+import {
+  cloneJson,
+  isNotFound,
+  newBadRequest,
+  newNotFound,
+  type DeleteOptions,
+  type Status,
+  type UnstructuredObject,
+} from '@naru/api';
 import { validateDeleteOptions } from '../registry/deletion.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import { finalizeNamespace } from '../registry/namespace-finalize.ts';
@@ -151,7 +159,11 @@ export class SubresourceHandler {
     const { scaleOf, withScale } = served.scale ?? builtInScale;
     const read = (object: UnstructuredObject): UnstructuredObject => view?.fromStored(object) ?? object;
     if (info.verb === 'get') {
-      const object = JSON.parse((await this.#readVersion(request, served)).toString()) as UnstructuredObject;
+      const bytes = await this.#readVersion(request, served).catch((error: unknown) => {
+        if (!isNotFound(error) || resource.group !== 'apps') throw error;
+        throw newNotFound({ group: resource.group, resource: `${resource.resource}/scale` }, info.name);
+      });
+      const object = JSON.parse(bytes.toString()) as UnstructuredObject;
       return { type: 'value', code: 200, value: scaleOf(served.readView?.fromStored(object) ?? read(object)) };
     }
     const context = inScope(requestContextOf(request), resource);

@@ -234,7 +234,7 @@ await t.test('a read that waits too long is told how far the caches are', async 
   const store = new ScriptedStore(10, [[]]);
   await runFeed(store, async (feed, _cache, clock) => {
     await feed.waitFor(10);
-    const late = t.rejects(feed.waitFor(11), { message: 'Too large resource version: 11, current: 10' });
+    const late = t.rejects(feed.waitFor(11), { message: 'Timeout: Too large resource version: 11, current: 10' });
     await clock.advance(3000);
     await late;
   });

@@ -21,22 +21,22 @@ const INDEXED_PARALLELISM_MAX = 100_000;
 const uidLabel = 'batch.kubernetes.io/controller-uid';
 const nameLabel = 'batch.kubernetes.io/job-name';
 
+function generatedLabels({ name = '', uid = '' }: Job['metadata']): Record<string, string> {
+  return { 'controller-uid': uid, 'job-name': name, [uidLabel]: uid, [nameLabel]: name };
+}
+
 /** A Job selects its own pods by its uid, unless it asks to do so itself. */
 function generateSelector(object: UnstructuredObject): void {
   const { spec, metadata } = object as unknown as Job;
   if (spec?.template === undefined || spec.manualSelector === true) return;
-  const { name = '', uid = '' } = metadata;
   spec.template.metadata = {
     ...spec.template.metadata,
-    labels: {
-      ...spec.template.metadata?.labels,
-      'controller-uid': uid,
-      'job-name': name,
-      [uidLabel]: uid,
-      [nameLabel]: name,
-    },
+    labels: { ...spec.template.metadata?.labels, ...generatedLabels(metadata) },
   };
-  spec.selector = { ...spec.selector, matchLabels: { ...spec.selector?.matchLabels, [uidLabel]: uid } };
+  spec.selector = {
+    ...spec.selector,
+    matchLabels: { ...spec.selector?.matchLabels, [uidLabel]: metadata.uid ?? '' },
+  };
 }
 
 function validateJobSpec(spec: JobSpec | undefined, path: string): FieldError[] {
@@ -65,10 +65,8 @@ function validateJobSpec(spec: JobSpec | undefined, path: string): FieldError[] 
   }
   errors.push(...validatePodTemplate(spec.template, `${path}.template`));
   const policy = spec.template?.spec?.restartPolicy;
-  if (policy === undefined || policy === '')
+  if (policy !== 'OnFailure' && policy !== 'Never')
     errors.push(fieldRequired(`${path}.template.spec.restartPolicy`, 'valid values: "OnFailure", "Never"'));
-  else if (policy !== 'OnFailure' && policy !== 'Never')
-    errors.push(fieldNotSupported(`${path}.template.spec.restartPolicy`, policy, ['OnFailure', 'Never']));
   else if (spec.podFailurePolicy !== undefined && policy !== 'Never')
     errors.push(
       fieldInvalid(
@@ -81,17 +79,20 @@ function validateJobSpec(spec: JobSpec | undefined, path: string): FieldError[] 
 }
 
 function validateJob(object: UnstructuredObject): FieldError[] {
-  const { spec } = object as unknown as Job;
+  const { spec, metadata } = object as unknown as Job;
   const errors: FieldError[] = [];
-  if (spec?.selector === undefined) errors.push(fieldRequired('spec.selector'));
+  const selector = spec?.selector;
+  if (selector === undefined) errors.push(fieldRequired('spec.selector'));
   else {
-    errors.push(...validateLabelSelector('spec.selector', spec.selector));
-    const labels = spec.template?.metadata?.labels;
-    if (!selectorMatches(spec.selector, labels))
-      errors.push(
-        fieldInvalid('spec.template.metadata.labels', labels ?? null, '`selector` does not match template `labels`'),
-      );
+    if (spec?.manualSelector !== true && !selectorMatches(selector, generatedLabels(metadata)))
+      errors.push(fieldInvalid('spec.selector', selector, '`selector` not auto-generated'));
+    errors.push(...validateLabelSelector('spec.selector', selector));
   }
+  const labels = spec?.template?.metadata?.labels;
+  if (!selectorMatches(selector, labels))
+    errors.push(
+      fieldInvalid('spec.template.metadata.labels', labels ?? {}, '`selector` does not match template `labels`'),
+    );
   return [...errors, ...validateJobSpec(spec, 'spec')];
 }
 

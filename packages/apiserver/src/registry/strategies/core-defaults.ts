@@ -4,8 +4,7 @@ import type { Endpoints, Namespace, Node, Secret, Service, UnstructuredObject } 
 const DEFAULT_CLIENT_IP_TIMEOUT_SECONDS = 10_800;
 
 export function setServiceDefaults(object: UnstructuredObject): void {
-  const spec = (object as unknown as Service).spec;
-  if (spec === undefined) return;
+  const spec = ((object as unknown as Service).spec ??= {});
   spec.sessionAffinity ||= 'None';
   if (spec.sessionAffinity === 'None') delete spec.sessionAffinityConfig;
   else if (spec.sessionAffinity === 'ClientIP') {

@@ -30,10 +30,8 @@ function isCidr(text: string): boolean {
 }
 
 function validateNode(object: UnstructuredObject): FieldError[] {
-  const { taints, podCIDR, podCIDRs = [] } = nodeOf(object);
-  const errors = validateTaints('spec.taints', taints);
-  if (podCIDRs.length > 0 && podCIDR !== undefined && podCIDR !== podCIDRs[0])
-    errors.push(fieldInvalid('spec.podCIDRs[0]', podCIDRs[0], 'must match `podCIDR`'));
+  const { taints, podCIDRs = [] } = nodeOf(object);
+  const errors = validateTaints('metadata.taints', taints);
   for (const [i, cidr] of podCIDRs.entries())
     if (!isCidr(cidr))
       errors.push(
@@ -46,10 +44,14 @@ function validateNodeUpdate(object: UnstructuredObject, oldObject: UnstructuredO
   const spec = nodeOf(object);
   const old = nodeOf(oldObject);
   const errors = validateNode(object);
-  if ((old.podCIDRs ?? []).length > 0 && !deepEqual(spec.podCIDRs, old.podCIDRs))
+  const hasOtherNetworks = (old.podCIDRs ?? []).length > 0 && !deepEqual(spec.podCIDRs, old.podCIDRs);
+  const hasOtherProvider = (old.providerID ?? '') !== '' && spec.providerID !== old.providerID;
+  if (hasOtherNetworks)
     errors.push(fieldForbidden('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
-  if ((old.providerID ?? '') !== '' && spec.providerID !== old.providerID)
+  if (hasOtherProvider)
     errors.push(fieldForbidden('spec.providerID', 'node updates may not change providerID except from "" to valid'));
+  if (hasOtherNetworks || hasOtherProvider || (spec.externalID ?? '') !== (old.externalID ?? ''))
+    errors.push(fieldForbidden('[]', 'node updates may only change labels, taints, or capacity'));
   return errors;
 }
 
@@ -57,7 +59,8 @@ export const nodeStrategy: Strategy = {
   applyDefaults(object) {
     setNodeDefaults(object);
     const spec = nodeOf(object);
-    if (spec.podCIDR !== undefined && spec.podCIDR !== '' && (spec.podCIDRs ?? []).length === 0)
+    // Clients that know one network only change only that.
+    if (spec.podCIDR !== undefined && spec.podCIDR !== '' && spec.podCIDR !== spec.podCIDRs?.[0])
       spec.podCIDRs = [spec.podCIDR];
     else if ((spec.podCIDR ?? '') === '' && spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
   },

@@ -11,7 +11,7 @@ interface AttachmentSpec {
 
 function validateAttachment(object: UnstructuredObject): FieldError[] {
   const { attacher = '', nodeName = '', source = {} } = (object['spec'] ?? {}) as AttachmentSpec;
-  const errors = [...required('spec.attacher', attacher), ...dnsSubdomain('spec.attacher', attacher.toLowerCase())];
+  const errors = required('spec.attacher', attacher);
   const hasInline = source.inlineVolumeSpec !== undefined;
   const hasName = (source.persistentVolumeName ?? '') !== '';
   if (!hasInline && !hasName)
@@ -22,7 +22,13 @@ function validateAttachment(object: UnstructuredObject): FieldError[] {
       field: 'spec.source',
       detail: 'must specify exactly one of inlineVolumeSpec and persistentVolumeName',
     });
-  return [...errors, ...dnsSubdomain('spec.nodeName', nodeName)];
+  // The attacher is asked for twice: it must be there, and be the name of a CSI driver.
+  return [
+    ...errors,
+    ...dnsSubdomain('spec.nodeName', nodeName),
+    ...required('spec.attacher', attacher),
+    ...dnsSubdomain('spec.attacher', attacher.toLowerCase()),
+  ];
 }
 
 export const volumeAttachmentStrategy: Strategy = {

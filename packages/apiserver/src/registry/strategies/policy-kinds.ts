@@ -130,10 +130,7 @@ export const priorityClassStrategy: Strategy = {
 
 export const runtimeClassStrategy: Strategy = {
   allowUnconditionalUpdate: false,
-  validate(object) {
-    const handler = (object['handler'] ?? '') as string;
-    return handler === '' ? [fieldRequired('handler')] : dnsLabel('handler', handler);
-  },
+  validate: (object) => dnsLabel('handler', (object['handler'] ?? '') as string),
   validateUpdate: (object, old) => immutable('handler', object['handler'], old['handler']),
 };
 
@@ -149,6 +146,10 @@ interface LimitItem {
 
 export const limitRangeStrategy: Strategy = {
   applyDefaults: setLimitRangeDefaults,
+  // One without any name is called by its uid.
+  prepareForCreate({ metadata }) {
+    if ((metadata.name ?? '') === '' && metadata.uid !== undefined) metadata.name = metadata.uid;
+  },
   validate(object) {
     const { limits = [] } = specOf<{ limits: LimitItem[] }>(object);
     const types = new Set<string>();
@@ -168,9 +169,18 @@ export const limitRangeStrategy: Strategy = {
   allowCreateOnUpdate: true,
 };
 
-/** Each of these must not be more than the one after it. */
-const limitOrder = ['min', 'defaultRequest', 'default', 'max'] as const;
-const limitWords: Readonly<Record<(typeof limitOrder)[number], string>> = {
+type Bound = 'min' | 'defaultRequest' | 'default' | 'max';
+
+/** Pairs of bounds of which the first must not be more than the second, and the field that is told of it. */
+const limitOrder: readonly { readonly low: Bound; readonly high: Bound; readonly at: Bound }[] = [
+  { low: 'min', high: 'max', at: 'min' },
+  { low: 'min', high: 'defaultRequest', at: 'defaultRequest' },
+  { low: 'defaultRequest', high: 'max', at: 'defaultRequest' },
+  { low: 'defaultRequest', high: 'default', at: 'defaultRequest' },
+  { low: 'min', high: 'default', at: 'default' },
+  { low: 'default', high: 'max', at: 'default' },
+];
+const limitWords: Readonly<Record<Bound, string>> = {
   min: 'min value',
   defaultRequest: 'default request value',
   default: 'default value',
@@ -178,28 +188,25 @@ const limitWords: Readonly<Record<(typeof limitOrder)[number], string>> = {
 };
 
 function validateLimitOrder(path: string, limit: LimitItem): FieldError[] {
-  const names = new Set(limitOrder.flatMap((field) => Object.keys(limit[field] ?? {})));
+  const bounds: readonly Bound[] = ['max', 'min', 'default', 'defaultRequest'];
+  const names = new Set(bounds.flatMap((bound) => Object.keys(limit[bound] ?? {})));
   const errors: FieldError[] = [];
-  for (const name of names) {
-    for (const [i, field] of limitOrder.entries()) {
-      for (const above of limitOrder.slice(i + 1)) {
-        const [low, high] = [limit[field]?.[name], limit[above]?.[name]];
-        if (low === undefined || high === undefined) continue;
-        const [a, b] = [
-          quantityAt(`${path}.${field}[${name}]`, low, errors),
-          quantityAt(`${path}.${above}[${name}]`, high, errors),
-        ];
-        if (a !== undefined && b !== undefined && a.compare(b) > 0)
-          errors.push(
-            fieldInvalid(
-              `${path}.${field}[${name}]`,
-              low,
-              `${limitWords[field]} ${low} is greater than ${limitWords[above]} ${high}`,
-            ),
-          );
-      }
+  for (const name of names)
+    for (const { low, high, at } of limitOrder) {
+      const [lower, upper] = [limit[low]?.[name], limit[high]?.[name]];
+      if (lower === undefined || upper === undefined) continue;
+      const [a, b] = [
+        quantityAt(`${path}.${low}[${name}]`, lower, errors),
+        quantityAt(`${path}.${high}[${name}]`, upper, errors),
+      ];
+      if (a === undefined || b === undefined || a.compare(b) <= 0) continue;
+      const more = low === 'defaultRequest' && high === 'default' ? 'default limit value' : limitWords[high];
+      // Of a default, upstream shows the bound that it breaks.
+      const shown = at === 'default' ? (low === 'default' ? upper : lower) : (limit[at]?.[name] ?? lower);
+      errors.push(
+        fieldInvalid(`${path}.${at}[${name}]`, shown, `${limitWords[low]} ${lower} is greater than ${more} ${upper}`),
+      );
     }
-  }
   return errors;
 }
 
@@ -231,6 +238,31 @@ interface CsrSpec {
 }
 
 const CSR_EXPIRATION_SECONDS_MIN = 600;
+const keyUsages = [
+  'any',
+  'cert sign',
+  'client auth',
+  'code signing',
+  'content commitment',
+  'crl sign',
+  'data encipherment',
+  'decipher only',
+  'digital signature',
+  'email protection',
+  'encipher only',
+  'ipsec end system',
+  'ipsec tunnel',
+  'ipsec user',
+  'key agreement',
+  'key encipherment',
+  'microsoft sgc',
+  'netscape sgc',
+  'ocsp signing',
+  's/mime',
+  'server auth',
+  'signing',
+  'timestamping',
+];
 
 export const csrStrategy: Strategy = {
   prepareForCreate(object, { user }) {
@@ -250,7 +282,13 @@ export const csrStrategy: Strategy = {
     if (!pem.includes('-----BEGIN CERTIFICATE REQUEST-----'))
       errors.push(fieldInvalid('spec.request', request, 'PEM block type must be CERTIFICATE REQUEST'));
     if (usages.length === 0) errors.push(fieldRequired('spec.usages', 'usages must be provided'));
-    if (signerName === '') errors.push(fieldRequired('spec.signerName'));
+    const seen = new Set<string>();
+    for (const [i, usage] of usages.entries()) {
+      errors.push(...optionalOneOf(`spec.usages[${i}]`, usage, keyUsages));
+      if (seen.has(usage)) errors.push(fieldDuplicate(`spec.usages[${i}]`, usage));
+      seen.add(usage);
+    }
+    if (signerName === '') errors.push(fieldRequired('spec.signerName', 'signerName must be provided'));
     else if (!/^[^/]+\/[^/]+$/u.test(signerName))
       errors.push(
         fieldInvalid(

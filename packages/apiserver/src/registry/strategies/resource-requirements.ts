@@ -15,13 +15,40 @@ import { labelName } from './field-rules.ts';
 type Resources = Readonly<Record<string, string>>;
 
 const standardContainerResources = ['cpu', 'memory', 'ephemeral-storage'];
+/** Names without a domain that something other than a container may have. */
+const standardResources = [
+  ...standardContainerResources,
+  'requests.cpu',
+  'requests.memory',
+  'requests.ephemeral-storage',
+  'limits.cpu',
+  'limits.memory',
+  'limits.ephemeral-storage',
+  'pods',
+  'resourcequotas',
+  'services',
+  'replicationcontrollers',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+  'storage',
+  'requests.storage',
+  'services.nodeports',
+  'services.loadbalancers',
+];
+const notQualified = 'must be a standard resource type or fully qualified';
 
 /** cpu, memory, ephemeral-storage, hugepages-*, or an extended resource `example.com/name`. */
 export function validateContainerResourceName(path: string, name: string): FieldError[] {
   const errors = labelName(path, name);
   if (errors.length > 0) return errors;
   if (!name.includes('/') && !standardContainerResources.includes(name) && !name.startsWith('hugepages-'))
-    return [fieldInvalid(path, name, 'must be a standard resource for containers')];
+    return [
+      ...(standardResources.includes(name) ? [] : [fieldInvalid(path, name, notQualified)]),
+      fieldInvalid(path, name, 'must be a standard resource for containers'),
+    ];
+  if (name.startsWith('requests.') && !/kubernetes\.io\//u.test(name))
+    return [fieldInvalid(path, name, "doesn't follow extended resource name standard")];
   return [];
 }
 
@@ -70,11 +97,11 @@ export function validateResourceRequirements(path: string, requirements: Contain
     claims?: readonly { name: string }[];
   };
   for (const [name, text] of Object.entries(limits)) {
-    errors.push(...validateContainerResourceName(`${path}.limits`, name));
+    errors.push(...validateContainerResourceName(`${path}.limits[${name}]`, name));
     errors.push(...validateResourceAmount(`${path}.limits[${name}]`, name, text));
   }
   for (const [name, text] of Object.entries(requests)) {
-    errors.push(...validateContainerResourceName(`${path}.requests`, name));
+    errors.push(...validateContainerResourceName(`${path}.requests[${name}]`, name));
     errors.push(...validateResourceAmount(`${path}.requests[${name}]`, name, text));
     errors.push(...validateRequestAgainstLimit(`${path}.requests`, name, text, limits[name]));
   }

@@ -14,7 +14,7 @@ import {
   type Taint,
   type Toleration,
 } from '@naru/api';
-import { invalidAll, labelName } from './field-rules.ts';
+import { invalidAll, labelName, required } from './field-rules.ts';
 import { validateLabelSelector } from './label-selectors.ts';
 
 const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
@@ -203,7 +203,7 @@ function validateAffinityTerm(path: string, term: AffinityTerm): FieldError[] {
 }
 
 function topologyKey(path: string, key: string | undefined): FieldError[] {
-  return key === undefined || key === '' ? [fieldRequired(path, 'can not be empty')] : labelName(path, key);
+  return [...required(path, key, 'can not be empty'), ...labelName(path, key ?? '')];
 }
 
 const unsatisfiableActions = ['DoNotSchedule', 'ScheduleAnyway'];

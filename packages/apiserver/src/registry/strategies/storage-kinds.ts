@@ -1,5 +1,12 @@
 /** PersistentVolume, PersistentVolumeClaim, StorageClass. */
-import { fieldForbidden, fieldInvalid, fieldRequired, type FieldError, type UnstructuredObject } from '@naru/api';
+import {
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  type FieldError,
+  type UnstructuredObject,
+} from '@naru/api';
 import type { Strategy } from '../strategy.ts';
 import { noBacksteps } from './containers.ts';
 import { setPersistentVolumeClaimDefaults, setPersistentVolumeDefaults } from './core-defaults.ts';
@@ -30,8 +37,8 @@ interface VolumeSpec {
   local?: { path?: string };
 }
 
-function validateAccessModes(modes: readonly string[] | undefined): FieldError[] {
-  if ((modes ?? []).length === 0) return [fieldRequired('spec.accessModes')];
+function validateAccessModes(modes: readonly string[] | undefined, whyRequired = ''): FieldError[] {
+  if ((modes ?? []).length === 0) return [fieldRequired('spec.accessModes', whyRequired)];
   return (modes ?? []).flatMap((mode) => optionalOneOf('spec.accessModes', mode, accessModes));
 }
 
@@ -53,7 +60,10 @@ function validatePersistentVolume(object: UnstructuredObject): FieldError[] {
   const spec = (object['spec'] ?? {}) as VolumeSpec;
   const errors = validateAccessModes(spec.accessModes);
   const capacity = spec.capacity ?? {};
-  if (Object.keys(capacity).length === 0) errors.push(fieldRequired('spec.capacity'));
+  const resources = Object.keys(capacity);
+  if (resources.length === 0) errors.push(fieldRequired('spec.capacity'));
+  if (resources.length !== 1 || resources[0] !== 'storage')
+    errors.push(fieldNotSupported('spec.capacity', capacity, ['storage']));
   for (const [name, amount] of Object.entries(capacity)) {
     const path = `spec.capacity[${name}]`;
     errors.push(...positiveQuantity(path, amount));
@@ -116,7 +126,7 @@ function validateClaim(object: UnstructuredObject): FieldError[] {
   const storage = spec.resources?.requests?.['storage'];
   return [
     ...validateLabelSelector('spec.selector', spec.selector),
-    ...validateAccessModes(spec.accessModes),
+    ...validateAccessModes(spec.accessModes, 'at least 1 access mode is required'),
     ...(storage === undefined
       ? [fieldRequired('spec.resources[storage]')]
       : [

@@ -47,7 +47,7 @@ function validateVolumeSource(path: string, volume: Volume): FieldError[] {
   if (types.length === 0) return [fieldRequired(path, 'must specify a volume type')];
   return types.flatMap((type, i) => {
     const at = `${path}.${type}`;
-    if (i > 0) return [fieldForbidden(at, 'may not specify more than one volume type')];
+    if (i > 0) return [fieldForbidden(at, 'may not specify more than 1 volume type')];
     const source = (volume as unknown as Readonly<Record<string, Source>>)[type] ?? {};
     return (sourceRules[type] ?? noRules)(at, source);
   });
@@ -175,7 +175,7 @@ function validateProjection(path: string, projection: Source): FieldError[] {
   if (types.length === 0) return [fieldRequired(path, 'must specify a volume type')];
   return types.flatMap((type, i) => {
     const at = `${path}.${type}`;
-    if (i > 0) return [fieldForbidden(at, 'may not specify more than one volume type')];
+    if (i > 0) return [fieldForbidden(at, 'may not specify more than 1 volume type')];
     const source = (projection[type] ?? {}) as Source;
     switch (type) {
       case 'secret':

@@ -4,6 +4,7 @@ import type {
   DaemonSet,
   Deployment,
   Job,
+  PodSpec,
   PodTemplateSpec,
   ReplicaSet,
   StatefulSet,
@@ -16,7 +17,19 @@ const DEFAULT_BACKOFF_LIMIT = 6;
 export function setTemplateDefaults(template: PodTemplateSpec | undefined): void {
   if (template === undefined) return;
   template.metadata ??= {};
-  if (template.spec !== undefined) setPodSpecDefaults(template.spec, { isPod: false });
+  template.spec ??= {} as PodSpec;
+  setPodSpecDefaults(template.spec, { isPod: false });
+}
+
+interface Workload {
+  spec?: { template?: PodTemplateSpec };
+}
+
+/** The spec of a workload, whose spec and template are there where they are not said, as Go's structs are. */
+function specWithTemplate<T extends Workload>(object: T): NonNullable<T['spec']> {
+  const spec = (object.spec ??= {});
+  setTemplateDefaults((spec.template ??= {} as PodTemplateSpec));
+  return spec;
 }
 
 /** A replica template whose labels make up for absent labels and selector, as only v1 ReplicationController still does. */
@@ -36,9 +49,7 @@ export function setReplicationControllerDefaults(object: UnstructuredObject): vo
 }
 
 export function setDeploymentDefaults(object: UnstructuredObject): void {
-  const spec = (object as unknown as Deployment).spec;
-  if (spec === undefined) return;
-  setTemplateDefaults(spec.template);
+  const spec = specWithTemplate(object as unknown as Deployment);
   spec.replicas ??= 1;
   spec.strategy ??= {};
   spec.strategy.type ||= 'RollingUpdate';
@@ -52,16 +63,12 @@ export function setDeploymentDefaults(object: UnstructuredObject): void {
 }
 
 export function setReplicaSetDefaults(object: UnstructuredObject): void {
-  const spec = (object as unknown as ReplicaSet).spec;
-  if (spec === undefined) return;
-  setTemplateDefaults(spec.template);
+  const spec = specWithTemplate(object as unknown as ReplicaSet);
   spec.replicas ??= 1;
 }
 
 export function setStatefulSetDefaults(object: UnstructuredObject): void {
-  const spec = (object as unknown as StatefulSet).spec;
-  if (spec === undefined) return;
-  setTemplateDefaults(spec.template);
+  const spec = specWithTemplate(object as unknown as StatefulSet);
   spec.podManagementPolicy ||= 'OrderedReady';
   spec.updateStrategy ??= {};
   spec.updateStrategy.type ||= 'RollingUpdate';
@@ -84,9 +91,7 @@ export function setStatefulSetDefaults(object: UnstructuredObject): void {
 }
 
 export function setDaemonSetDefaults(object: UnstructuredObject): void {
-  const spec = (object as unknown as DaemonSet).spec;
-  if (spec === undefined) return;
-  setTemplateDefaults(spec.template);
+  const spec = specWithTemplate(object as unknown as DaemonSet);
   spec.updateStrategy ??= {};
   spec.updateStrategy.type ||= 'RollingUpdate';
   if (spec.updateStrategy.type === 'RollingUpdate') {
@@ -97,9 +102,7 @@ export function setDaemonSetDefaults(object: UnstructuredObject): void {
   spec.revisionHistoryLimit ??= 10;
 }
 
-export function setJobSpecDefaults(spec: Job['spec']): void {
-  if (spec === undefined) return;
-  setTemplateDefaults(spec.template);
+function setJobSpecDefaults(spec: NonNullable<Job['spec']>): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
   spec.parallelism ??= 1;
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? DEFAULT_BACKOFF_LIMIT : 2 ** 31 - 1;
@@ -112,9 +115,10 @@ export function setJobSpecDefaults(spec: Job['spec']): void {
 }
 
 export function setJobDefaults(object: UnstructuredObject): void {
-  const { spec, metadata } = object as unknown as Job;
+  const spec = specWithTemplate(object as unknown as Job);
   setJobSpecDefaults(spec);
-  const labels = spec?.template?.metadata?.labels;
+  const { metadata } = object;
+  const labels = spec.template.metadata?.labels;
   if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined) metadata.labels = { ...labels };
 }
 

@@ -19,17 +19,20 @@ export function validateSelectorAndTemplate(
   const path = 'spec';
   const { selector, template } = spec ?? {};
   const errors: FieldError[] = [];
-  if (selector === undefined) errors.push(fieldRequired(`${path}.selector`));
-  else {
+  // A DaemonSet without a selector is told only that it selects nothing.
+  if (selector === undefined) {
+    if (kind !== 'daemonset') errors.push(fieldRequired(`${path}.selector`));
+  } else {
     errors.push(...validateLabelSelector(`${path}.selector`, selector));
     if (isEmptySelector(selector))
       errors.push(fieldInvalid(`${path}.selector`, selector, `empty selector is invalid for ${kind}`));
   }
   if (template === undefined) return [...errors, fieldRequired(`${path}.template`)];
   const labels = template.metadata?.labels;
-  if (selector !== undefined && !isEmptySelector(selector) && !selectorMatches(selector, labels))
+  const selectsAll = selector !== undefined && isEmptySelector(selector);
+  if (!selectsAll && !selectorMatches(selector, labels))
     errors.push(
-      fieldInvalid(`${path}.template.metadata.labels`, labels ?? null, '`selector` does not match template `labels`'),
+      fieldInvalid(`${path}.template.metadata.labels`, labels ?? {}, '`selector` does not match template `labels`'),
     );
   errors.push(...validatePodTemplate(template, `${path}.template`));
   return errors;

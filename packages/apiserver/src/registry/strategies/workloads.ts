@@ -54,7 +54,7 @@ function validateDeploymentStrategy(path: string, strategy: NonNullable<Deployme
     return rollingUpdate === undefined
       ? []
       : [fieldForbidden(`${path}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'")];
-  if (type !== 'RollingUpdate') return [fieldNotSupported(`${path}.type`, type, ['Recreate', 'RollingUpdate'])];
+  if (type !== 'RollingUpdate') return [fieldNotSupported(path, strategy, ['Recreate', 'RollingUpdate'])];
   if (rollingUpdate === undefined)
     return [fieldRequired(`${path}.rollingUpdate`, 'this should be defaulted and never be nil')];
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
@@ -184,7 +184,7 @@ function validateDaemonSetStrategy(
 ): FieldError[] {
   const { type, rollingUpdate } = strategy ?? {};
   if (type === 'OnDelete') return [];
-  if (type !== 'RollingUpdate') return [fieldNotSupported(`${path}.type`, type, ['OnDelete', 'RollingUpdate'])];
+  if (type !== 'RollingUpdate') return [fieldNotSupported(path, strategy, ['RollingUpdate', 'OnDelete'])];
   if (rollingUpdate === undefined) return [fieldRequired(`${path}.rollingUpdate`)];
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
   const at = `${path}.rollingUpdate`;
