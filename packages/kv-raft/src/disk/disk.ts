@@ -42,26 +42,28 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer> {
   }
 }
 
-/** A file's bytes from its beginning, in pieces of at most `size`; while one is dealt with the next is being read. */
+/** Reads on their way while a piece is dealt with: with one alone, whoever is fast waits for the system. */
+const READS_AHEAD = 2;
+
+/** A file's bytes from its beginning, in pieces of at most `size`; while one is dealt with the next are being read. */
 export async function* readPieces(file: DiskFile, size: number): AsyncGenerator<Buffer> {
+  const ahead: Promise<Buffer>[] = [];
   let position = 0;
-  const read = (): Promise<Buffer> => {
+  const readNext = (): void => {
     const piece = Buffer.allocUnsafeSlow(size);
-    const reading = file.read(piece, position).then((count) => {
-      position += count;
-      return piece.subarray(0, count);
-    });
+    const reading = file.read(piece, position).then((count) => piece.subarray(0, count));
     // Whoever comes for the piece is told; nobody may.
     reading.catch(() => undefined);
-    return reading;
+    ahead.push(reading);
+    position += size;
   };
-  let ahead = read();
+  for (let i = 0; i < READS_AHEAD; i++) readNext();
   try {
-    for (let piece = await ahead; piece.length > 0; piece = await ahead) {
-      ahead = read();
+    for (let piece = await ahead.shift(); piece !== undefined && piece.length > 0; piece = await ahead.shift()) {
+      readNext();
       yield piece;
     }
   } finally {
-    await ahead.catch(() => undefined);
+    await Promise.allSettled(ahead);
   }
 }
