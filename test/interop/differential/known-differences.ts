@@ -102,7 +102,7 @@ const wording: readonly KnownDifference[] = [
     reason: 'What changed in a spec that may not change is printed as Go structs of internal types.',
     why: 'go',
     at: /^message$/u,
-    upstream: /\n {2}core\.\w+\{/u,
+    upstream: /\\n\s*core\.\w+\{/u,
   },
   {
     reason: 'Ingress and NetworkPolicy are kinds of networking.k8s.io, no longer of extensions, in messages, too.',
@@ -188,7 +188,7 @@ const behaviour: readonly KnownDifference[] = [
     reason: 'Some strategies validate twice, which only says the same causes twice.',
     why: 'choice',
     at: /^body\.details\.causes$/u,
-    request: /^((csidrivers|csinodes|daemonsets|replicasets)\S+: |pods: add a finalizer too late$)/u,
+    request: /^((csidrivers|csinodes|daemonsets|replicasets|jobs)\S+: |pods: add a finalizer too late$)/u,
   },
   {
     reason: 'Addresses of endpoints may be loopback ones: without root, pods have no others.',

@@ -216,7 +216,11 @@ export function validateTopologySpread(path: string, constraints: PodSpec['topol
     const errors: FieldError[] = [];
     if (maxSkew === undefined || maxSkew <= 0)
       errors.push(fieldInvalid(`${at}.maxSkew`, maxSkew ?? 0, 'must be greater than zero'));
-    errors.push(...topologyKey(`${at}.topologyKey`, key));
+    errors.push(
+      ...((key ?? '') === ''
+        ? [fieldRequired(`${at}.topologyKey`, 'can not be empty')]
+        : labelName(`${at}.topologyKey`, key ?? '')),
+    );
     if (!unsatisfiableActions.includes(whenUnsatisfiable))
       errors.push(fieldNotSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable, unsatisfiableActions));
     const id = `{${key}, ${whenUnsatisfiable}}`;
