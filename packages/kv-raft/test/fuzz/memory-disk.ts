@@ -43,7 +43,7 @@ export class MemoryDisk implements Disk {
   #file(path: string): DiskFile {
     return {
       size: async () => this.#bytes(path).length,
-      read: async (target, position) => this.#bytes(path).copy(target, 0, position),
+      read: async (target, position) => this.#bytes(path).subarray(position).copy(target),
       write: async (bytes, position) => {
         const old = this.#bytes(path);
         const grown = Buffer.alloc(Math.max(old.length, position + bytes.length));
