@@ -129,6 +129,14 @@ await t.test('validation in the words of upstream', async (t) => {
     [{ type: 'string', maxLength: 2 }, 'abc', ['f: Too long: may not be more than 2 bytes']],
     [{ type: 'string', minLength: 2 }, 'a', ['f: Invalid value: "a": f in body should be at least 2 chars long']],
     [{ type: 'string', pattern: '^a+$' }, 'b', [`f: Invalid value: "b": f in body should match '^a+$'`]],
+    [{ type: 'string', pattern: '(?i)^(?P<x>A)\\z' }, 'a', []],
+    [{ type: 'string', pattern: 'no (pattern' }, 'a', []],
+    // Hopeless for whoever tries one way after the other.
+    [
+      { type: 'string', pattern: '^(a+)+$' },
+      `${'a'.repeat(40)}c`,
+      [`f: Invalid value: "${'a'.repeat(40)}c": f in body should match '^(a+)+$'`],
+    ],
     [
       { type: 'string', format: 'ipv4' },
       '1.2.3',

@@ -13,6 +13,7 @@ import {
 import { equalJson, isJsonObject, type JsonObject } from '../patch/json.ts';
 import { hasFormat } from './formats.ts';
 import { listCorrelation } from './list-correlation.ts';
+import { compilePattern, isPattern } from './pattern.ts';
 import { additionalOf, propertyOf, type JsonSchema } from './structural-schema.ts';
 
 /**
@@ -98,27 +99,11 @@ function stringErrors(value: unknown, schema: JsonSchema, path: string): FieldEr
   if (maxLength !== undefined && length > maxLength) errors.push(fieldTooLong(path, maxLength));
   if (minLength !== undefined && length < minLength)
     errors.push(fieldInvalid(path, value, `${inBody(path)} should be at least ${minLength} chars long`));
-  if (pattern !== undefined && pattern !== '' && compilePattern(pattern)?.test(value) === false)
+  if (pattern !== undefined && pattern !== '' && isPattern(pattern) && !compilePattern(pattern).test(value))
     errors.push(fieldInvalid(path, value, `${inBody(path)} should match '${pattern}'`));
   if (format !== undefined && !hasFormat(format, value))
     errors.push(fieldInvalid(path, value, `${inBody(path)} must be of type ${format}: ${JSON.stringify(value)}`));
   return errors;
-}
-
-/** A pattern in Go's syntax; undefined where it is none that can be compiled here. */
-export function compilePattern(pattern: string): RegExp | undefined {
-  const flags = /^\(\?([ims]+)\)/u.exec(pattern);
-  const source = (flags === null ? pattern : pattern.slice(flags[0].length))
-    .replaceAll('\\z', '$')
-    .replaceAll('\\A', '^')
-    .replaceAll('(?P<', '(?<');
-  for (const mode of ['u', ''])
-    try {
-      return new RegExp(source, `${flags?.[1] ?? ''}${mode}`);
-    } catch {
-      // Without `u`, escapes that need none are allowed, as in Go.
-    }
-  return undefined;
 }
 
 const tooMany = (field: string, value: number, max: number): FieldError => ({

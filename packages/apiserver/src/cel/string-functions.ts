@@ -1,6 +1,6 @@
 /** Functions of strings that Kubernetes adds: find, findAll, format, replace, charAt, reverse, and named formats. */
 import { type Environment } from '@marcbachmann/cel-js';
-import { RE2JS } from 're2js';
+import { compilePattern } from '@naru/api';
 import { LINEAR_MATCHES } from './cel-program.ts';
 import { validateFormat, namedFormats } from './named-formats.ts';
 import { fromCel } from './cel-values.ts';
@@ -70,17 +70,17 @@ function replace(text: string, [from, to]: readonly [string, string], count: num
   return result;
 }
 
-/** Patterns are RE2's: however they are made, matching takes time linear in the text. @throws Error. */
-function compilePattern(pattern: string): RE2JS {
+/** @throws Error as CEL's programs have it. */
+function patternOf(text: string): ReturnType<typeof compilePattern> {
   try {
-    return RE2JS.compile(pattern);
+    return compilePattern(text);
   } catch (error) {
     throw new Error(`invalid_argument: ${(error as Error).message}`, { cause: error });
   }
 }
 
 function findAll(text: string, pattern: string, limit = Infinity): string[] {
-  const matcher = compilePattern(pattern).matcher(text);
+  const matcher = patternOf(pattern).matcher(text);
   const all: string[] = [];
   while (all.length < limit && matcher.find()) all.push(matcher.group() ?? '');
   return all;
@@ -99,7 +99,7 @@ export function registerStringFunctions(environment: Environment): void {
   registerSpace(environment, 'format', 'kubernetes.Formats');
   environment
     .registerFunction(`string.${LINEAR_MATCHES}(string): bool`, (text: string, pattern: string) =>
-      compilePattern(pattern).matcher(text).find(),
+      patternOf(pattern).matcher(text).find(),
     )
     .registerFunction(
       'string.find(string): string',

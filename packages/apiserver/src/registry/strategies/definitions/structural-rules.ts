@@ -1,6 +1,6 @@
 /** What makes a schema structural (k8s.io/apiextensions-apiserver/pkg/apiserver/schema, apis/apiextensions/validation). */
 import {
-  compilePattern,
+  isPattern,
   fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
@@ -81,7 +81,7 @@ function keywordErrors(schema: JsonSchema, path: string): FieldError[] {
         'uniqueItems cannot be set to true since the runtime complexity becomes quadratic',
       ),
     );
-  if (pattern !== undefined && compilePattern(pattern) === undefined)
+  if (pattern !== undefined && !isPattern(pattern))
     errors.push(fieldInvalid(`${path}.pattern`, pattern, 'must be a valid regular expression'));
   if (value !== undefined)
     errors.push(...validateValue(value, schema, `${path}.default`).map((error) => ({ ...error })));
