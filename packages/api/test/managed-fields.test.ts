@@ -9,6 +9,7 @@ import {
   trackUpdate,
   type Application,
   type UnstructuredObject,
+  type Versioned,
 } from '../src/index.ts';
 
 const now = '2026-01-01T00:00:00Z';
@@ -26,7 +27,8 @@ const ownerOf = (
 ): Omit<Application, 'config' | 'force'> => ({
   manager,
   subresource,
-  model: models[object.kind] ?? object.kind,
+  apiVersion: object.apiVersion,
+  modelOf: () => ({ model: models[object.kind] ?? object.kind }),
   hasStatus: object.kind !== 'ConfigMap',
   now,
 });
@@ -48,6 +50,13 @@ const deployment = (replicas: number | undefined, containers: object[]): Unstruc
   });
 const container = (name: string, image: string, more: object = {}): object => ({ name, image, ...more });
 
+/** What comes of work that needs no other version. */
+function inOneVersion<T>(work: Versioned<T>): T {
+  const step = work.next();
+  if (step.done !== true) throw new Error('another version');
+  return step.value;
+}
+
 /** Applies to an object as the server stores it: with a uid. */
 function apply(
   live: UnstructuredObject | undefined,
@@ -55,7 +64,9 @@ function apply(
   manager: string,
   options: Partial<Application> = {},
 ): UnstructuredObject {
-  const applied = applyConfiguration(live, { ...ownerOf(config, manager), config, force: false, ...options });
+  const applied = inOneVersion(
+    applyConfiguration(live, { ...ownerOf(config, manager), config, force: false, ...options }),
+  );
   applied.metadata.uid ??= 'u';
   return applied;
 }
@@ -66,7 +77,7 @@ function update(
   subresource = '',
 ): UnstructuredObject {
   const copy = cloneJson(next);
-  trackUpdate(copy, old, ownerOf(copy, manager, subresource));
+  inOneVersion(trackUpdate(copy, old, ownerOf(copy, manager, subresource)));
   copy.metadata.uid ??= 'u';
   return copy;
 }
@@ -164,11 +175,11 @@ await t.test('updates take fields over and give up what they remove', async (t) 
   t.strictSame(fieldsOf(second, 'one', 'Update'), { 'f:data': {} });
   t.strictSame(fieldsOf(second, 'two', 'Update'), { 'f:data': { 'f:a': {}, 'f:c': {} } });
   const same = cloneJson(second);
-  trackUpdate(same, second, { ...ownerOf(second, 'three'), now: later });
+  inOneVersion(trackUpdate(same, second, { ...ownerOf(second, 'three'), now: later }));
   t.strictSame(same, second, 'who changes nothing owns nothing, and no time changes');
   const withoutFields = cloneJson(second);
   delete withoutFields.metadata.managedFields;
-  trackUpdate(withoutFields, second, { ...ownerOf(second, 'three'), now: later });
+  inOneVersion(trackUpdate(withoutFields, second, { ...ownerOf(second, 'three'), now: later }));
   t.strictSame(withoutFields, second, 'who does not know of managedFields does not lose them');
   const reset = update(second, { ...second, metadata: { ...second.metadata, managedFields: [{}] } }, 'one');
   t.equal(reset.metadata.managedFields, undefined);

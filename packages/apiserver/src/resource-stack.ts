@@ -85,7 +85,7 @@ export class ResourceStack {
   newRegistry(
     registration: ResourceRegistration,
     cache: WatchCache,
-    own: Pick<GenericRegistryOptions, 'lease' | 'storageVersion' | 'equivalents'>,
+    own: Pick<GenericRegistryOptions, 'lease' | 'storageVersion' | 'equivalents' | 'versions'>,
   ): GenericRegistry {
     const { hooksOf, admission, random } = this.#options;
     return new GenericRegistry({

@@ -5,13 +5,93 @@
 import { isJsonObject, type JsonObject } from '../patch/json.ts';
 import type { FieldSchema, FieldType } from '../schema.ts';
 import { schemaOf } from '../schemas.ts';
+import { additionalOf, propertyOf, type JsonSchema } from '../structural/structural-schema.ts';
+
+/** What a custom resource's schema says. */
+export interface StructuralType {
+  readonly type: 'structural';
+  readonly schema: JsonSchema;
+  /** The schema, or one around it, preserves unknown fields. */
+  readonly preserves: boolean;
+  /** The value is an object with type meta and metadata, whatever its schema says. */
+  readonly isResource: boolean;
+}
 
 /** Nothing is known of `undefined`: its maps are granular and its lists atomic. */
-export type Typed = FieldSchema | FieldType | undefined;
+export type Typed = FieldSchema | FieldType | StructuralType | undefined;
+
+/** The type of the objects of a custom resource. */
+export function structuralType(schema: JsonSchema, isResource = true, preserves = false): StructuralType {
+  return {
+    type: 'structural',
+    schema,
+    preserves: preserves || schema['x-kubernetes-preserve-unknown-fields'] === true,
+    isResource: isResource || schema['x-kubernetes-embedded-resource'] === true,
+  };
+}
+
+function within({ preserves }: StructuralType, schema: JsonSchema): StructuralType {
+  return structuralType(schema, false, preserves);
+}
+
+const resourceFields: Readonly<Record<string, FieldType>> = {
+  apiVersion: { type: 'string' },
+  kind: { type: 'string' },
+  metadata: { type: 'ref', ref: 'V1ObjectMeta' },
+};
+
+/** The type of a property; undefined: it is none. */
+function propertyTypeOf(type: StructuralType, name: string): Typed {
+  if (type.isResource && Object.hasOwn(resourceFields, name)) return resourceFields[name];
+  const property = propertyOf(type.schema, name);
+  return property === undefined ? undefined : within(type, property);
+}
+
+/** Whether there may be such a field. */
+export function isDeclared(type: Typed, name: string): boolean {
+  if (type?.type === 'ref') return schemaOf(type.ref) === undefined || fieldTypeOf(type, name) !== undefined;
+  if (type?.type !== 'structural' || propertyTypeOf(type, name) !== undefined) return true;
+  const { schema, preserves, isResource } = type;
+  if (schema.additionalProperties !== undefined) return schema.additionalProperties !== false;
+  return preserves || (!isResource && Object.keys(schema.properties ?? {}).length === 0);
+}
+
+/** Whether a custom resource's value is owned as a whole. */
+export function isAtomic({ schema }: StructuralType): boolean {
+  if (schema.type === 'array') return !['set', 'map'].includes(schema['x-kubernetes-list-type'] ?? '');
+  return schema['x-kubernetes-map-type'] === 'atomic';
+}
+
+/** Of custom resources: whether the value is what the type says. */
+export function isOfType({ schema, isResource }: StructuralType, value: unknown): boolean {
+  switch (isResource ? 'object' : schema.type) {
+    case 'array':
+      return Array.isArray(value);
+    case 'object':
+      return isJsonObject(value);
+    case 'string':
+    case 'boolean':
+      return typeof value === schema.type;
+    case 'integer':
+    case 'number':
+      return typeof value === 'number';
+    default:
+      return true;
+  }
+}
+
+function structuralShape(type: StructuralType, value: unknown): Shape {
+  if (!isOfType(type, value) || isAtomic(type)) return 'leaf';
+  if (isJsonObject(value)) return 'map';
+  if (!Array.isArray(value)) return 'leaf';
+  const listType = type.schema['x-kubernetes-list-type'];
+  return listType === 'map' ? 'list-map' : listType === 'set' ? 'set' : 'leaf';
+}
 
 export type Shape = 'leaf' | 'map' | 'set' | 'list-map';
 
 export function shapeOf(type: Typed, value: unknown): Shape {
+  if (type?.type === 'structural') return structuralShape(type, value);
   if (Array.isArray(value)) {
     if (type?.type !== 'array') return 'leaf';
     const { listType } = type as FieldSchema;
@@ -36,6 +116,10 @@ export function shapeOf(type: Typed, value: unknown): Shape {
 /** Type of a map's or struct's field; undefined: unknown. */
 export function fieldTypeOf(type: Typed, name: string): Typed {
   if (type?.type === 'map') return type.items;
+  if (type?.type === 'structural') {
+    const additional = additionalOf(type.schema);
+    return propertyTypeOf(type, name) ?? (additional === undefined ? undefined : within(type, additional));
+  }
   if (type?.type !== 'ref') return undefined;
   const fields = schemaOf(type.ref)?.fields;
   // Of kinds without a schema, metadata is known.
@@ -45,16 +129,19 @@ export function fieldTypeOf(type: Typed, name: string): Typed {
 
 /** Whether it is a struct's field rather than a map's key: the fields of a custom resource are the former. */
 export function isNamedField(type: Typed, name: string): boolean {
+  if (type?.type === 'structural') return propertyTypeOf(type, name) !== undefined;
   return type?.type === 'ref' && (fieldTypeOf(type, name) !== undefined || schemaOf(type.ref) === undefined);
 }
 
 export function itemsOf(type: Typed): Typed {
-  return type?.type === 'array' ? type.items : undefined;
+  if (type?.type === 'array') return type.items;
+  const items = type?.type === 'structural' ? type.schema.items : undefined;
+  return items === undefined || type?.type !== 'structural' ? undefined : within(type, items);
 }
 
 /** `k:{…}` of an element of a list that is a map, or the key that it lacks. */
 export function keyElement(type: Typed, item: JsonObject): { readonly element: string; readonly missing?: string } {
-  const { listMapKeys = [] } = (type ?? {}) as Partial<FieldSchema>;
+  const listMapKeys = mapKeysOf(type);
   const keys: JsonObject = {};
   let missing: string | undefined;
   const ordered = listMapKeys.length > 1 ? listMapKeys.toSorted() : listMapKeys;
@@ -67,7 +154,13 @@ export function keyElement(type: Typed, item: JsonObject): { readonly element: s
   return missing === undefined ? { element } : { element, missing };
 }
 
+function mapKeysOf(type: Typed): readonly string[] {
+  if (type?.type === 'structural') return type.schema['x-kubernetes-list-map-keys'] ?? [];
+  return (type as Partial<FieldSchema> | undefined)?.listMapKeys ?? [];
+}
+
 function defaultOf(type: Typed, field: string): unknown {
+  if (type?.type === 'structural') return propertyOf(type.schema, field)?.default;
   return (fieldTypeOf(type, field) as Partial<FieldSchema> | undefined)?.default;
 }
 
@@ -100,6 +193,7 @@ const structs: ReadonlySet<string> = new Set([
 /** Whether a struct's field is itself owned by who adds it, not only what is in it. */
 export function isOwnedItself(type: Typed, name: string): boolean {
   if (type?.type === 'ref' && structs.has(name)) return false;
+  if (type?.type === 'structural') return true;
   const { required } = (fieldTypeOf(type, name) ?? {}) as Partial<FieldSchema>;
   return required !== true;
 }

@@ -4,11 +4,14 @@ import { childOf, hasSelf, LEAF, SELF, type FieldSet } from './field-set.ts';
 import {
   elementOf,
   fieldTypeOf,
+  isDeclared,
   isNamedField,
+  isOfType,
   isOwnedItself,
   itemsOf,
   keyElement,
   shapeOf,
+  type StructuralType,
   type Typed,
 } from './shape.ts';
 
@@ -213,11 +216,14 @@ export function withNamedFields(set: FieldSet | undefined, type: Typed): FieldSe
 
 /** What makes a configuration one that cannot be applied: elements without a key, or twice the same. */
 export function applyProblems(value: unknown, type: Typed, path = ''): string[] {
+  if (type?.type === 'structural' && value !== null && !isOfType(type, value)) return [misfit(type, value, path)];
   const shape = shapeOf(type, value);
   if (shape === 'leaf') return [];
   if (shape === 'map')
     return Object.entries(value as JsonObject).flatMap(([name, each]) =>
-      applyProblems(each, fieldTypeOf(type, name), `${path}.${name}`),
+      isDeclared(type, name)
+        ? applyProblems(each, fieldTypeOf(type, name), `${path}.${name}`)
+        : [`${path}.${name}: field not declared in schema`],
     );
   const seen = new Set<string>();
   return (value as List).flatMap((item, i) => {
@@ -236,6 +242,18 @@ export function applyProblems(value: unknown, type: Typed, path = ''): string[] 
     seen.add(element);
     return applyProblems(item, itemsOf(type), path + printed);
   });
+}
+
+const expected: Readonly<Record<string, string>> = {
+  array: 'list',
+  object: 'map',
+  integer: 'numeric (int or float)',
+  number: 'numeric (int or float)',
+};
+
+function misfit({ schema, isResource }: StructuralType, value: unknown, path: string): string {
+  const type = isResource ? 'object' : (schema.type ?? '');
+  return `${path}: expected ${expected[type] ?? type}, got ${JSON.stringify(value)}`;
 }
 
 function printKeys(element: string): string {

@@ -49,6 +49,7 @@ interface ServedVersionOptions {
   /** The definition is being deleted. */
   readonly isTerminating: boolean;
   readonly equivalents: EquivalentResources | undefined;
+  readonly conversion: VersionConversion;
 }
 
 interface ServedDefinition {
@@ -202,9 +203,13 @@ export class CustomResources {
     if (!isSame) await stack.feed.fill(cache, signal);
     const served = versions
       .filter((each) => each.served)
-      .map((each) => this.#servedVersion(each, cache, { isTerminating, equivalents }));
+      .map((each) => this.#servedVersion(each, cache, { isTerminating, equivalents, conversion }));
     const { storageVersion } = stored;
-    const storage = stack.newRegistry(stored.registration, cache, { storageVersion, equivalents });
+    const storage = stack.newRegistry(stored.registration, cache, {
+      storageVersion,
+      equivalents,
+      versions: conversion,
+    });
     stack.replaceCustom(registriesOf(before), registriesOf({ versions: served }));
     resources.replace(before?.versions ?? [], served);
     this.#served.set(name, { cache, versions: served, storage, source });
@@ -218,12 +223,16 @@ export class CustomResources {
   #servedVersion(
     version: CustomVersion,
     cache: WatchCache,
-    { isTerminating: terminating, equivalents }: ServedVersionOptions,
+    { isTerminating: terminating, equivalents, conversion }: ServedVersionOptions,
   ): ServedResource {
     const { resource, registration, storageVersion, readView, converter, scale, selectable, deprecation } = version;
     return {
       resource,
-      registry: this.#options.stack.newRegistry(registration, cache, { storageVersion, equivalents }),
+      registry: this.#options.stack.newRegistry(registration, cache, {
+        storageVersion,
+        equivalents,
+        versions: conversion,
+      }),
       view: undefined,
       readView,
       converter,

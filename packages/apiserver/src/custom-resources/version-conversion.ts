@@ -11,11 +11,13 @@ import {
   readCustomObject,
   type CustomResourceDefinition,
   type JsonSchema,
+  type KindModel,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
 import type { EquivalentResources } from '../admission/admission.ts';
 import type { StorageVersion } from '../registry/storage-version.ts';
+import type { KindVersions } from '../registry/kind-versions.ts';
 import type { ReadView } from '../server/version-view.ts';
 
 /** Converts objects to an API version; those that are of it already are not given to it. It may change its arguments. */
@@ -30,7 +32,7 @@ export interface VersionConversionOptions {
   readonly convert: ConvertObjects | undefined;
 }
 
-export class VersionConversion {
+export class VersionConversion implements KindVersions {
   readonly #convert: ConvertObjects | undefined;
   readonly #schemas: ReadonlyMap<string, JsonSchema>;
   readonly #definition: CustomResourceDefinition;
@@ -73,27 +75,38 @@ export class VersionConversion {
     };
   }
 
+  /** All versions of the definition: fields may be owned in those that are not served any more. */
+  modelOf(apiVersion: string): KindModel | undefined {
+    const schema = this.#schemas.get(apiVersion);
+    return schema === undefined ? undefined : { model: this.#definition.spec.names.kind, schema };
+  }
+
   /** The served versions as admission sees them; undefined where there is one. */
   equivalents(resources: readonly Resource[]): EquivalentResources | undefined {
     if (resources.length < 2) return undefined;
-    return { resources, convert: async (object, to) => await this.#one(cloneJson(object), apiVersionOf(to)) };
+    return { resources, convert: async (object, to) => await this.convert(object, apiVersionOf(to)) };
+  }
+
+  /** The argument is not changed. */
+  async convert(object: UnstructuredObject, apiVersion: string): Promise<UnstructuredObject> {
+    return await this.#one(cloneJson(object), apiVersion);
   }
 
   async #one(object: UnstructuredObject, apiVersion: string): Promise<UnstructuredObject> {
-    const [converted = object] = await this.convert([object], apiVersion);
+    const [converted = object] = await this.convertAll([object], apiVersion);
     return converted;
   }
 
   /** Stored objects in a version. */
   async read(objects: readonly UnstructuredObject[], apiVersion: string): Promise<readonly UnstructuredObject[]> {
-    return await this.convert(
+    return await this.convertAll(
       objects.map((object) => this.#defaulted(object)),
       apiVersion,
     );
   }
 
   /** Objects in a version; those that have another may be changed. */
-  async convert(objects: readonly UnstructuredObject[], apiVersion: string): Promise<readonly UnstructuredObject[]> {
+  async convertAll(objects: readonly UnstructuredObject[], apiVersion: string): Promise<readonly UnstructuredObject[]> {
     if (this.#convert === undefined) return objects.map((object) => this.#renamed(object, apiVersion));
     const others = objects.filter((object) => object.apiVersion !== apiVersion);
     if (others.length === 0) return objects;

@@ -15,6 +15,7 @@ import {
   newUnknownError,
   trackUpdate,
   type FieldError,
+  type KindModel,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
@@ -31,6 +32,8 @@ import {
   validateObjectMeta,
   validateObjectMetaUpdate,
 } from './object-meta.ts';
+import { countsGenerations } from './generations.ts';
+import { builtInVersions, withVersions, type KindVersions } from './kind-versions.ts';
 import type { RequestContext } from './request-context.ts';
 import type { StorageHooks, Transition } from './storage-hooks.ts';
 import type { StorageVersion } from './storage-version.ts';
@@ -62,6 +65,8 @@ export interface GenericRegistryOptions {
   readonly hooks?: StorageHooks | undefined;
   /** For objects that may be stored otherwise than the registry has them. */
   readonly storageVersion?: StorageVersion | undefined;
+  /** Versions in which fields are owned; by default, those of a built-in kind. */
+  readonly versions?: KindVersions | undefined;
   /** Other versions of the resource, which admission may be about. */
   readonly equivalents?: AdmissionAttributes['equivalents'];
   readonly cache: WatchCache;
@@ -81,6 +86,7 @@ export class GenericRegistry {
   readonly store: ObjectStore;
   readonly hooks: StorageHooks;
   readonly #options: GenericRegistryOptions;
+  readonly versions: KindVersions;
   readonly #hasStatus: boolean;
 
   constructor(options: GenericRegistryOptions) {
@@ -91,6 +97,7 @@ export class GenericRegistry {
     this.cache = options.cache;
     this.store = options.store;
     this.hooks = options.hooks ?? {};
+    this.versions = options.versions ?? builtInVersions(this.resource);
     this.#hasStatus = this.resource.subresources.some((each) => each.name === 'status');
   }
 
@@ -135,7 +142,7 @@ export class GenericRegistry {
     if ((object.metadata.resourceVersion ?? '') !== '' && !context.dryRun)
       throw newUnknownError('resourceVersion should not be set on objects to be created');
     strategy.applyDefaults?.(object);
-    this.#trackFields(object, undefined, context);
+    await this.#trackFields(object, undefined, context);
     const attributes = this.attributes('CREATE', '', object, undefined, context);
     await this.admit(attributes);
     fillObjectMeta(object.metadata, { uid: randomUUID(), now: formatTime(context.nowMs) });
@@ -285,11 +292,11 @@ export class GenericRegistry {
   async update(
     name: string,
     subresource: string,
-    make: (old: UnstructuredObject) => UnstructuredObject,
+    make: (old: UnstructuredObject) => UnstructuredObject | Promise<UnstructuredObject>,
     context: RequestContext,
   ): Promise<WrittenObject> {
     return await this.guaranteedUpdate(context.namespace, name, context, async (old) => {
-      const object = make(old);
+      const object = await make(old);
       const transition = await this.#prepareUpdate(object, old, subresource, context);
       return { object, remove: isReadyToGo(object, old), ...(transition === undefined ? {} : { transition }) };
     });
@@ -311,7 +318,7 @@ export class GenericRegistry {
     checkPreconditions(resource, old, undefined, object.metadata.resourceVersion);
     object.metadata.resourceVersion = old.metadata.resourceVersion ?? '';
     strategy.applyDefaults?.(object);
-    this.#trackFields(object, old, context);
+    await this.#trackFields(object, old, context);
     const attributes = this.attributes('UPDATE', subresource, object, old, context);
     await this.admit(attributes);
     keepObjectMeta(object.metadata, old.metadata);
@@ -362,15 +369,21 @@ export class GenericRegistry {
   }
 
   /** What a client changes is its own from here on; what admission and strategies change is nobody's. */
-  #trackFields(object: UnstructuredObject, old: UnstructuredObject | undefined, context: RequestContext): void {
+  async #trackFields(
+    object: UnstructuredObject,
+    old: UnstructuredObject | undefined,
+    context: RequestContext,
+  ): Promise<void> {
     const { fieldManager } = context;
     if (fieldManager === undefined) {
       if (old?.metadata.managedFields === undefined) delete object.metadata.managedFields;
       else object.metadata.managedFields = old.metadata.managedFields;
     } else if (!fieldManager.applies) {
-      const { name: manager, subresource } = fieldManager;
-      const owner = { manager, subresource, model: this.resource.model, hasStatus: this.#hasStatus };
-      trackUpdate(object, old, { ...owner, now: formatTime(context.nowMs) });
+      const { name: manager, subresource, apiVersion = object.apiVersion } = fieldManager;
+      const { versions } = this;
+      const modelOf = (version: string): KindModel | undefined => versions.modelOf(version);
+      const owner = { manager, subresource, apiVersion, modelOf, hasStatus: this.#hasStatus };
+      await withVersions(trackUpdate(object, old, { ...owner, now: formatTime(context.nowMs) }), versions);
     }
   }
 
@@ -470,28 +483,4 @@ function specDiffers(object: UnstructuredObject, old: UnstructuredObject): boole
   const { metadata: _a, status: _b, ...rest } = object;
   const { metadata: _c, status: _d, ...oldRest } = old;
   return !equalJson(rest, oldRest);
-}
-
-const generationGroups: ReadonlySet<string> = new Set([
-  'admissionregistration.k8s.io',
-  'apiextensions.k8s.io',
-  'apps',
-  'batch',
-  'flowcontrol.apiserver.k8s.io',
-  'networking.k8s.io',
-  'policy',
-  'scheduling.k8s.io',
-]);
-const generationResources: ReadonlySet<string> = new Set([
-  'endpointslices',
-  'pods',
-  'podtemplates',
-  'replicationcontrollers',
-]);
-
-/** Whether the kind's objects have metadata.generation. */
-function countsGenerations({ group, resource, schema }: Resource): boolean {
-  if (schema !== undefined) return true;
-  if (resource === 'controllerrevisions') return false;
-  return generationGroups.has(group) || generationResources.has(resource);
 }

@@ -9,6 +9,8 @@ export interface FieldManager {
   readonly name: string;
   /** '' for the object itself. */
   readonly subresource: string;
+  /** The version in which the client writes; undefined: that of the object. */
+  readonly apiVersion?: string;
   /** Server-side apply: the object comes with its managedFields. */
   readonly applies: boolean;
 }

@@ -4,6 +4,7 @@ import type { UserInfo } from '../authentication/authenticator.ts';
 import type { FieldManager, FieldValidation, RequestContext } from '../registry/request-context.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import {
+  apiVersionOf,
   fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
@@ -88,6 +89,7 @@ function fieldManagerOf({ info, query, raw }: ApiRequest): FieldManager {
   return {
     name: name === '' ? userAgentPrefix(raw.headers['user-agent'] ?? '') : name,
     subresource: info.subresource,
+    apiVersion: apiVersionOf(info),
     applies,
   };
 }

@@ -10,16 +10,19 @@ import {
   newBadRequest,
   newTypedPatchError,
   patchTypes,
-  type JsonObject,
+  type Application,
+  type ObjectMeta,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
+import { withVersions, type KindVersions } from '../registry/kind-versions.ts';
 import type { RequestContext } from '../registry/request-context.ts';
 import { requiredBody, type ApiRequest } from './api-request.ts';
 import { goJsonError, mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
 import { booleanOf } from './list-options.ts';
 import { checkObject, type BodyKind } from './object-decoder.ts';
 import { scaleKind } from './scale.ts';
+import type { StoredResource } from './served-resource.ts';
 
 /**
  * What makes the new object out of the stored one; it may be called again on a newer one.
@@ -31,7 +34,6 @@ export function newPatch(
   context: RequestContext,
 ): (old: UnstructuredObject) => UnstructuredObject {
   const type = mediaTypeOf(request.raw.headers['content-type']);
-  if (isApply(context)) return newApplication(request, kind, context);
   const body = requiredBody(request);
   const parse = (): unknown => {
     try {
@@ -58,28 +60,51 @@ export function newApplication(
   request: ApiRequest,
   kind: BodyKind & Partial<Pick<Resource, 'subresources'>>,
   context: RequestContext,
-): (old: UnstructuredObject | undefined) => UnstructuredObject {
-  const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
+  versions: KindVersions,
+): (old: UnstructuredObject | undefined) => Promise<UnstructuredObject> {
   const given = parseConfiguration(requiredBody(request), kind.kind);
   checkConfiguration(given, kind);
   const isCustom = kind.schema !== undefined;
-  const raw = isCustom ? cloneJson(given) : given;
-  const checked = isCustom ? checkObject(given, kind, context) : checkFields(given, kind, context);
-  // Decoding a custom resource sets defaults, which the client does not apply.
-  const config = isCustom ? (withoutDefaults(checked, raw) as UnstructuredObject) : checked;
-  const application = {
+  const config = isCustom ? customConfiguration(given, kind, context) : checkFields(given, kind, context);
+  const application = applicationOf(request, context, { config, kind, versions });
+  return async (old) => {
+    const applied = await withVersions(applyConfiguration(old, application), versions);
+    return isCustom ? checkObject(applied, kind, context) : applied;
+  };
+}
+
+function applicationOf(
+  request: ApiRequest,
+  context: RequestContext,
+  what: {
+    readonly config: UnstructuredObject;
+    readonly kind: Partial<Pick<Resource, 'subresources'>>;
+    readonly versions: KindVersions;
+  },
+): Application {
+  const { config, kind, versions } = what;
+  const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
+  return {
     config,
     manager,
     subresource,
-    model: kind.model,
+    apiVersion: config.apiVersion,
+    modelOf: (apiVersion) => versions.modelOf(apiVersion),
     hasStatus: kind.subresources?.some((each) => each.name === 'status') ?? false,
     now: formatTime(context.nowMs),
     force: booleanOf(request.query, 'force') ?? false,
   };
-  return (old) => {
-    const applied = applyConfiguration(old, application);
-    return isCustom ? checkObject(applied, kind, context) : applied;
-  };
+}
+
+/** A configuration of a custom resource: as it is, for neither what is pruned nor defaults are the client's to own. */
+function customConfiguration(
+  given: Record<string, unknown>,
+  kind: BodyKind,
+  context: RequestContext,
+): UnstructuredObject {
+  checkObject(cloneJson(given), { ...kind, schema: {} }, { ...context, fieldValidation: 'Ignore' });
+  const { apiVersion: _apiVersion, kind: _kind, metadata = {}, ...fields } = given;
+  return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: metadata as ObjectMeta, ...fields };
 }
 
 /** @throws StatusError BadRequest where a configuration is not what may be applied. */
@@ -111,34 +136,15 @@ function checkFields(given: Record<string, unknown>, kind: BodyKind, context: Re
 /** The same of a Scale: the configuration that is applied to the object has its name and replicas. */
 export function newScaleApplication(
   request: ApiRequest,
-  resource: Resource,
+  { resource, registry: { versions } }: StoredResource,
   context: RequestContext,
   withScale: (object: UnstructuredObject, scale: UnstructuredObject) => UnstructuredObject,
-): (live: UnstructuredObject) => UnstructuredObject {
+): (live: UnstructuredObject) => Promise<UnstructuredObject> {
   const scale = checkObject(parseConfiguration(requiredBody(request), scaleKind.kind), scaleKind, context);
-  const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
   const name = request.info.name;
   const config = withScale({ apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name } }, scale);
-  const application = {
-    config,
-    manager,
-    subresource,
-    model: resource.model,
-    hasStatus: resource.subresources.some((each) => each.name === 'status'),
-    now: formatTime(context.nowMs),
-    force: booleanOf(request.query, 'force') ?? false,
-  };
-  return (live) => applyConfiguration(live, application);
-}
-
-/** What of a decoded value was there before it was decoded, besides its type meta. */
-function withoutDefaults(value: unknown, raw: unknown, isRoot = true): unknown {
-  if (Array.isArray(value) && Array.isArray(raw)) return value.map((each, i) => withoutDefaults(each, raw[i], false));
-  if (typeof value !== 'object' || value === null || typeof raw !== 'object' || raw === null) return value;
-  const given = Object.entries(value).filter(
-    ([key]) => Object.hasOwn(raw, key) || (isRoot && (key === 'metadata' || key === 'kind' || key === 'apiVersion')),
-  );
-  return Object.fromEntries(given.map(([key, each]) => [key, withoutDefaults(each, (raw as JsonObject)[key], false)]));
+  const application = applicationOf(request, context, { config, kind: resource, versions });
+  return async (live) => await withVersions(applyConfiguration(live, application), versions);
 }
 
 /** kubectl and helm send JSON, which is YAML, and read faster. */

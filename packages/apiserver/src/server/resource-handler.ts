@@ -270,10 +270,10 @@ export class ResourceHandler {
   async #apply(request: ApiRequest, served: StoredResource, context: RequestContext): Promise<ApiResponse> {
     const { name } = request.info;
     const { registry, view, resource } = served;
-    const apply = newApplication(request, resource, context);
-    const make = (old: UnstructuredObject | undefined): UnstructuredObject => {
+    const apply = newApplication(request, resource, context, registry.versions);
+    const make = async (old: UnstructuredObject | undefined): Promise<UnstructuredObject> => {
       const live = old === undefined ? undefined : (view?.fromStored(cloneJson(old)) ?? old);
-      const applied = checkName(apply(live), name);
+      const applied = checkName(await apply(live), name);
       return view?.toStored(applied) ?? applied;
     };
     for (let tries = 1; ; tries++) {
@@ -285,7 +285,7 @@ export class ResourceHandler {
       }
       await request.authorize('create');
       try {
-        const object = make(undefined);
+        const object = await make(undefined);
         const { uid = '' } = object.metadata;
         if (uid !== '')
           throw newConflict(

@@ -18,7 +18,7 @@ import type { CacheReads } from './cache-reads.ts';
 import type { KubeletProxy, StreamSubresource } from './kubelet-proxy.ts';
 import { booleanOf, parseResourceVersion } from './list-options.ts';
 import { decodeObjectBody } from './object-decoder.ts';
-import { isApply, newPatch, newScaleApplication } from './patch.ts';
+import { isApply, newApplication, newPatch, newScaleApplication } from './patch.ts';
 import { checkName, inScope, noSuchResource, verbNotAllowed } from './refusals.ts';
 import { builtInScale, scaleKind } from './scale.ts';
 import { readObject, type ServedResource, type StoredResource } from './served-resource.ts';
@@ -139,14 +139,16 @@ export class SubresourceHandler {
       return { type: 'object', code: 200, bytes, registry, view: view ?? served.readView };
     }
     const context = inScope(requestContextOf(request), resource);
-    let change: (old: UnstructuredObject) => UnstructuredObject;
-    if (info.verb === 'patch') change = newPatch(request, resource, context);
+    let change: (old: UnstructuredObject) => UnstructuredObject | Promise<UnstructuredObject>;
+    if (isApply(context)) change = newApplication(request, resource, context, registry.versions);
+    else if (info.verb === 'patch') change = newPatch(request, resource, context);
     else {
       const body = requiredBody(request);
       change = () => decodeObjectBody(body, raw.headers['content-type'], resource, context);
     }
-    const make = (old: UnstructuredObject): UnstructuredObject => {
-      const object = view === undefined ? change(old) : view.toStored(change(view.fromStored(cloneJson(old))));
+    const make = async (old: UnstructuredObject): Promise<UnstructuredObject> => {
+      const object =
+        view === undefined ? await change(old) : view.toStored(await change(view.fromStored(cloneJson(old))));
       return checkName(object, info.name);
     };
     const { bytes } = await registry.update(info.name, part, make, context);
@@ -192,13 +194,13 @@ export class SubresourceHandler {
     const { registry, view, resource } = served;
     const { scaleOf, withScale } = served.scale ?? builtInScale;
     const context = inScope(requestContextOf(request), resource);
-    const apply = newScaleApplication(request, resource, context, withScale);
+    const apply = newScaleApplication(request, served, context, withScale);
     const { object } = await registry.update(
       info.name,
       '',
-      (old) => {
+      async (old) => {
         const live = view?.fromStored(cloneJson(old)) ?? old;
-        const applied = checkName(apply(live), info.name);
+        const applied = checkName(await apply(live), info.name);
         return view?.toStored(applied) ?? applied;
       },
       context,
