@@ -37,6 +37,7 @@ export * from './structural/default-values.ts';
 export { hasFormat } from './structural/formats.ts';
 export * from './structural/list-correlation.ts';
 export * from './structural/list-uniqueness.ts';
+export { compilePattern, isPattern } from './structural/pattern.ts';
 export * from './structural/prune.ts';
 export * from './structural/structural-schema.ts';
 export * from './structural/validate-value.ts';
