@@ -17,7 +17,7 @@ export interface HttpFuzzReport {
   readonly grownBytes: number;
 }
 
-const CONCURRENT = 16;
+const CONCURRENT = 48;
 const WARM_UP_SHARE = 0.2;
 /** However busy the machine, a whole request is answered in this time. */
 const ANSWER_MS = 60_000;
