@@ -20,7 +20,7 @@ const READY_DEADLINE_MS = 120_000;
 const READY_POLL_MS = 10;
 const STOP_DEADLINE_MS = 10_000;
 /** As naru starts its apiservers. */
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
 const NODE_ENV = { NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') };
 const OUTPUT_CHARACTERS_KEPT = 4000;
 

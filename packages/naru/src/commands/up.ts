@@ -29,7 +29,7 @@ const PROGRESS_POLL_MS = 50;
 const root = join(import.meta.dirname, '..', '..', '..', '..');
 
 /** V8 settings of the components: their heaps are small, and a small young generation keeps them so. */
-const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'] as const;
+const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'] as const;
 
 async function ensurePki(topology: Topology): Promise<void> {
   const { options } = topology;
