@@ -295,6 +295,9 @@ class ObjectTrial {
     if (gone.status === 404) return;
     if (this.#resource.kind === 'Namespace')
       await this.#send('PUT', `${this.#path}/finalize`, { body: { ...this.#base, spec: {} } });
+    // No controller is there to take these off.
+    if (this.#resource.kind.startsWith('PersistentVolume'))
+      await this.#send('PATCH', this.#path, { type: patchTypes.merge, body: { metadata: { finalizers: null } } });
     // Definitions go after their objects.
     if (this.#resource.kind === 'CustomResourceDefinition')
       await eventually(async () => expect('it is gone', (await this.#send('GET', this.#path)).status, 404), {
