@@ -39,7 +39,11 @@ const STARTED_MS = 2000;
 /** Of a larger heap a collection would hold up the work that there already is. */
 const STARTED_HEAP_BYTES_MAX = 96 << 20;
 
-function collectGarbageOfStart(): void {
+/** How much a heap that is no longer starting grows before it is collected: V8's default is up to fourfold. */
+const HEAP_GROWING_PERCENT = 50;
+
+function settle(): void {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   if (process.memoryUsage().heapUsed <= STARTED_HEAP_BYTES_MAX) collectGarbage();
 }
 
@@ -50,9 +54,8 @@ function collectGarbageOfStart(): void {
  */
 export async function runMain<const T extends FlagTable>(options: MainOptions<T>): Promise<void> {
   // A buffer lives outside of V8's heap, and each read from a socket takes one. By default V8 collects the whole heap for each 64 MiB
-  // of these, however large the heap. As a part of the heap they wait until it has grown by half: by default it may grow fourfold.
+  // of these, however large the heap. As a part of the heap they wait until it has grown.
   setFlagsFromString('--external-memory-accounted-in-global-limit');
-  setFlagsFromString('--heap-growing-percent=50');
   const table = { ...options.flags, ...logFlags };
   const argv = process.argv.slice(2);
   if (argv.includes('--help') || argv.includes('-h')) {
@@ -87,7 +90,7 @@ export async function runMain<const T extends FlagTable>(options: MainOptions<T>
     const values = parseFlags<T & typeof logFlags>(table, argv, { unsupported: options.unsupported ?? [] });
     log = logger((values as { readonly 'log-level': LogLevel })['log-level']);
     const component = await options.start(values, { logger: log, signal: stop.signal });
-    setTimeout(collectGarbageOfStart, STARTED_MS).unref();
+    setTimeout(settle, STARTED_MS).unref();
     const { failed, ended, stopDelayMs = 0 } = component;
     await Promise.race([stopped, ...(failed === undefined ? [] : [failed]), ...(ended === undefined ? [] : [ended])]);
     setTimeout(() => die(new Error('shutdown timed out')), stopDelayMs + SHUTDOWN_TIMEOUT_MS).unref();
