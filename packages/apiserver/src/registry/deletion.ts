@@ -13,15 +13,14 @@ import {
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
-import { checkPreconditions, strategyContext, type GenericRegistry, type UpdateStep } from './generic-registry.ts';
+import {
+  checkPreconditions,
+  strategyContext,
+  type GenericRegistry,
+  type UpdateStep,
+  type UpdatedObject,
+} from './generic-registry.ts';
 import type { RequestContext } from './request-context.ts';
-
-export interface DeletionResult {
-  readonly object: UnstructuredObject;
-  readonly bytes: Buffer;
-  /** False: it waits for its grace period or finalizers. */
-  readonly removed: boolean;
-}
 
 const orphanFinalizer = 'orphan';
 const foregroundFinalizer = 'foregroundDeletion';
@@ -62,7 +61,7 @@ export async function deleteObject(
   name: string,
   options: DeleteOptions,
   context: RequestContext,
-): Promise<DeletionResult> {
+): Promise<UpdatedObject> {
   const step: UpdateStep = async (old) => {
     const object = cloneJson(old);
     checkPreconditions(registry.resource, object, options.preconditions?.uid, options.preconditions?.resourceVersion);
@@ -78,8 +77,7 @@ export async function deleteObject(
     const isHurried = old.metadata.deletionTimestamp !== undefined;
     return { object: remove && !isHurried ? old : object, remove };
   };
-  const result = await registry.guaranteedUpdate(context.namespace, name, context, step);
-  return result;
+  return await registry.guaranteedUpdate(context.namespace, name, context, step);
 }
 
 /** Changes the object to what a deletion makes of it; true: nothing is left to wait for. */
@@ -198,6 +196,6 @@ const returnsDeletedObject: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether DELETE answers with the object. */
-export function answersWithObject({ group, resource }: Resource, result: DeletionResult): boolean {
-  return !result.removed || returnsDeletedObject.has(`${resource}.${group}`);
+export function answersWithObject({ group, resource }: Resource, result: UpdatedObject): boolean {
+  return result.effect !== 'removed' || returnsDeletedObject.has(`${resource}.${group}`);
 }

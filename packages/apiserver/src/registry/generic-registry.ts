@@ -51,6 +51,10 @@ export interface WrittenObject {
   readonly bytes: Buffer;
 }
 
+export interface UpdatedObject extends WrittenObject {
+  readonly effect: 'none' | 'updated' | 'removed';
+}
+
 /**
  * What an update turns the stored object into; it may run again on a newer one, and must not change the old one. `remove`
  * takes it out of the store.
@@ -218,27 +222,35 @@ export class GenericRegistry {
 
   /**
    * Changes one object by `step`, on the newest version: first tried on the cached one, which may be stale, then on what the
-   * store says. Writes nothing when nothing changes.
+   * store says. Writes nothing when nothing changes, which also is true of the newest version only.
    */
   async guaranteedUpdate(
     namespace: string,
     name: string,
     context: { readonly dryRun: boolean },
     step: UpdateStep,
-  ): Promise<WrittenObject & { readonly removed: boolean }> {
+  ): Promise<UpdatedObject> {
     const key = this.keyOf(namespace, name);
     const cached = this.cache.get(key);
+    // A dry run has no write in which the store would find the cached one to be old.
+    let isFresh = cached === undefined || context.dryRun;
     let current: StoredValue | undefined =
-      cached === undefined ? await this.store.get(key) : { value: cached.bytes, modRevision: cached.revision };
-    let isFresh = cached === undefined;
+      cached === undefined || isFresh
+        ? await this.store.get(key)
+        : { value: cached.bytes, modRevision: cached.revision };
     for (let tries = 0; tries < UPDATE_TRIES_MAX; tries++) {
       if (current === undefined) throw newNotFound(this.resource, name);
       const stored: StoredValue = current;
       const old = await this.#fromStored(stored.value, stored.modRevision);
       try {
         const done = await this.#tryUpdate(key, old, stored, context, step);
-        if (!('current' in done)) return done;
-        current = done.current;
+        if ('current' in done) {
+          current = done.current;
+        } else {
+          if (isFresh || done.effect !== 'none') return done;
+          current = await this.store.get(key);
+          if (current?.modRevision === stored.modRevision) return done;
+        }
         isFresh = true;
       } catch (error) {
         if (isFresh) throw error;
@@ -257,7 +269,7 @@ export class GenericRegistry {
     stored: StoredValue,
     context: { readonly dryRun: boolean },
     step: UpdateStep,
-  ): Promise<(WrittenObject & { readonly removed: boolean }) | { readonly current: StoredValue | undefined }> {
+  ): Promise<UpdatedObject | { readonly current: StoredValue | undefined }> {
     const { object, transition, remove = false } = await step(old, stored);
     ignoreTimestamps(object, old);
     // What goes is not stored any more.
@@ -266,13 +278,13 @@ export class GenericRegistry {
     const before = toStore === object ? old : decodeObject(stored.value, stored.modRevision);
     if (!remove && equalJson(before, toStore) && !(await this.store.isStale(key))) {
       await transition?.rollback();
-      return { object, bytes: spliceRevision(encodeObject(object), stored.modRevision), removed: false };
+      return { object, bytes: spliceRevision(encodeObject(object), stored.modRevision), effect: 'none' };
     }
     const value = encodeObject(toStore);
     if (context.dryRun) {
       await transition?.rollback();
-      if (remove) return { object, bytes: spliceRevision(value, stored.modRevision), removed: true };
-      return { ...(await this.#dryWritten(object, value, stored.modRevision)), removed: false };
+      if (remove) return { object, bytes: spliceRevision(value, stored.modRevision), effect: 'removed' };
+      return { ...(await this.#dryWritten(object, value, stored.modRevision)), effect: 'updated' };
     }
     const result = await this.#write(transition, async () =>
       remove
@@ -280,9 +292,9 @@ export class GenericRegistry {
         : this.store.update(key, stored.modRevision, value, { lease: await this.#options.lease?.() }),
     );
     if (!result.succeeded) return { current: result.current };
-    if (!remove) return { ...(await this.#written(object, value, result.revision)), removed: false };
+    if (!remove) return { ...(await this.#written(object, value, result.revision)), effect: 'updated' };
     await this.hooks.afterDelete?.(object);
-    return { ...written(object, value, result.revision), removed: true };
+    return { ...written(object, value, result.revision), effect: 'removed' };
   }
 
   /**

@@ -14,7 +14,8 @@ import {
 } from '@naru/api';
 import type { Clock } from '@naru/component';
 import type { FrameEncoder } from '../cache/cache-event.ts';
-import { answersWithObject, deleteObject, validateDeleteOptions, type DeletionResult } from '../registry/deletion.ts';
+import { answersWithObject, deleteObject, validateDeleteOptions } from '../registry/deletion.ts';
+import type { UpdatedObject } from '../registry/generic-registry.ts';
 import type { RequestContext } from '../registry/request-context.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import { mediaTypeFor } from './api-responder.ts';
@@ -307,7 +308,7 @@ export class ResourceHandler {
     const base = inScope(requestContextOf(request), resource);
     const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
     const result = await deleteObject(registry, request.info.name, options, context);
-    const code = !result.removed && options.orphanDependents === false ? 202 : 200;
+    const code = result.effect !== 'removed' && options.orphanDependents === false ? 202 : 200;
     if (answersWithObject(resource, result)) return { type: 'object', code, bytes: result.bytes, registry, view };
     return { type: 'value', code, value: deletedStatus(resource, result) };
   }
@@ -372,7 +373,7 @@ function deleteOptionsOf(request: ApiRequest): DeleteOptions {
   return options;
 }
 
-function deletedStatus(resource: Resource, result: DeletionResult): Status {
+function deletedStatus(resource: Resource, result: UpdatedObject): Status {
   const { name = '', uid = '' } = result.object.metadata;
   return {
     kind: 'Status',
