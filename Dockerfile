@@ -5,5 +5,5 @@ COPY . .
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund \
   && npm cache clean --force \
   && node scripts/generate.ts
-ENV NODE_COMPILE_CACHE=/tmp/naru-compile NODE_OPTIONS=--max-semi-space-size=8
+ENV NODE_COMPILE_CACHE=/tmp/naru-compile NODE_OPTIONS=--max-semi-space-size=8 MALLOC_MMAP_THRESHOLD_=131072
 ENTRYPOINT ["node"]

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import { eventually } from '@naru/testkit';
 import { CertificateAuthority } from '../../packages/naru/src/pki/certificate-authority.ts';
+import { nodeEnvironment, nodeFlags } from '../../packages/naru/src/supervisor/node-settings.ts';
 import { apiserverFlags } from '../../test/interop/apiserver-flags.ts';
 import { upstreamProgram } from '../../test/interop/upstream-programs.ts';
 import type { Side } from '../compare.ts';
@@ -19,9 +20,6 @@ const REPOSITORY = join(import.meta.dirname, '..', '..');
 const READY_DEADLINE_MS = 120_000;
 const READY_POLL_MS = 10;
 const STOP_DEADLINE_MS = 10_000;
-/** As naru starts its apiservers. */
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
-const NODE_ENV = { NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') };
 const OUTPUT_CHARACTERS_KEPT = 4000;
 
 /** Of a user in system:masters. */
@@ -82,13 +80,13 @@ export class ApiSystem implements AsyncDisposable {
     const { clientUrl } = await this.#store.leader();
     const [program, ...first] =
       this.side === 'ours'
-        ? [process.execPath, ...NODE_FLAGS, join(REPOSITORY, 'packages', 'apiserver', 'src', 'main.ts')]
+        ? [process.execPath, ...nodeFlags, join(REPOSITORY, 'packages', 'apiserver', 'src', 'main.ts')]
         : [upstreamProgram('kube-apiserver'), '--feature-gates=BoundServiceAccountTokenVolume=true'];
     const started = performance.now();
     const child = spawn(program ?? '', [...first, ...flagsOf(port, clientUrl)], {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...NODE_ENV },
+      env: nodeEnvironment(REPOSITORY, process.env),
     });
     let output = '';
     const note = (chunk: Buffer): void => {

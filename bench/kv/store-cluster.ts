@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
+import { nodeEnvironment, nodeFlags } from '../../packages/naru/src/supervisor/node-settings.ts';
 import { cpuSecondsOf, residentMiBOf } from '../process-figures.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
@@ -75,11 +76,10 @@ export class StoreCluster implements AsyncDisposable {
       `--initial-cluster=${this.members.map((each) => `${each.name}=${each.peerUrl}`).join()}`,
     ];
     const [program, ...first] =
-      this.store === 'etcd' ? ['etcd', '--log-level=error'] : [process.execPath, KV_RAFT_MAIN];
+      this.store === 'etcd' ? ['etcd', '--log-level=error'] : [process.execPath, ...nodeFlags, KV_RAFT_MAIN];
     const child = spawn(program ?? '', [...first, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      // As naru starts its members.
-      env: { ...process.env, NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile') },
+      env: nodeEnvironment(REPOSITORY, process.env),
     });
     const note = (chunk: Buffer): void => {
       member.output = (member.output + chunk.toString()).slice(-OUTPUT_CHARACTERS_KEPT);

@@ -8,6 +8,7 @@ import { createLogger, parseFlags, type FlagTable, type FlagValues } from '@naru
 import { resolveOptions, saveOptions } from '../cluster-file.ts';
 import { ControlClient } from '../supervisor/control-client.ts';
 import { ControlServer } from '../supervisor/control-server.ts';
+import { nodeEnvironment, nodeFlags } from '../supervisor/node-settings.ts';
 import { Supervisor, type ClusterStatus } from '../supervisor/supervisor.ts';
 import { describeCluster, files, nodeName, type ClusterOptions, type Topology } from '../topology.ts';
 import { dataDirFlag, type Command, type CommandContext } from './command.ts';
@@ -27,9 +28,6 @@ type UpFlags = FlagValues<typeof upFlags>;
 
 const PROGRESS_POLL_MS = 50;
 const root = join(import.meta.dirname, '..', '..', '..', '..');
-
-/** V8 settings of the components: their heaps are small, and a small young generation keeps them so. */
-const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'] as const;
 
 async function ensurePki(topology: Topology): Promise<void> {
   const { options } = topology;
@@ -102,7 +100,7 @@ async function superviseHere(topology: Topology, values: UpFlags, context: Comma
     topology,
     root,
     node: [process.execPath, ...nodeFlags],
-    env: { ...context.env, NODE_COMPILE_CACHE: join(root, '.cache', 'compile') },
+    env: nodeEnvironment(root, context.env),
     logger: createLogger({ name: 'naru', level: 'warn' }),
   });
   await using control = new ControlServer({ supervisor, dataDir: options.dataDir, onStop: () => stop.abort() });
