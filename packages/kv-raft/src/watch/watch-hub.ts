@@ -201,13 +201,17 @@ export class WatchHub {
 
   /** The store was replaced: every watcher goes on from where it is in the new one's history. */
   restored(store: MvccStore): void {
+    const sentUpTo = this.#store.revision;
     this.#store = store;
     for (const stream of this.#streams)
-      for (const watcher of stream.watchers.values())
-        if (watcher.next <= store.revision && watcher.group !== undefined) {
-          this.#leaveGroup(watcher);
-          this.#lag(watcher);
-        }
+      for (const watcher of stream.watchers.values()) {
+        if (watcher.group === undefined) continue;
+        // Who is on the fast path was sent all that it wants of the old store, though its last event may be long ago.
+        watcher.next = Math.max(watcher.next, sentUpTo + 1);
+        if (watcher.next > store.revision) continue;
+        this.#leaveGroup(watcher);
+        this.#lag(watcher);
+      }
   }
 
   #eventFor(options: WatchOptions, change: Version): HubEvent | undefined {
