@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import { eventually } from '@naru/testkit';
 import { CertificateAuthority } from '../../packages/naru/src/pki/certificate-authority.ts';
-import { nodeEnvironment, nodeFlags } from '../../packages/naru/src/supervisor/node-settings.ts';
+import { componentCommand, componentEnvironment } from '../../packages/naru/src/supervisor/component-command.ts';
 import { apiserverFlags } from '../../test/interop/apiserver-flags.ts';
 import { upstreamProgram } from '../../test/interop/upstream-programs.ts';
 import type { Side } from '../compare.ts';
@@ -80,13 +80,13 @@ export class ApiSystem implements AsyncDisposable {
     const { clientUrl } = await this.#store.leader();
     const [program, ...first] =
       this.side === 'ours'
-        ? [process.execPath, ...nodeFlags, join(REPOSITORY, 'packages', 'apiserver', 'src', 'main.ts')]
+        ? (await componentCommand(REPOSITORY, console.error))('apiserver')
         : [upstreamProgram('kube-apiserver'), '--feature-gates=BoundServiceAccountTokenVolume=true'];
     const started = performance.now();
     const child = spawn(program ?? '', [...first, ...flagsOf(port, clientUrl)], {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: nodeEnvironment(REPOSITORY, process.env),
+      env: componentEnvironment(REPOSITORY, process.env),
     });
     let output = '';
     const note = (chunk: Buffer): void => {

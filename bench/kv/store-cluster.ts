@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
-import { nodeEnvironment, nodeFlags } from '../../packages/naru/src/supervisor/node-settings.ts';
+import { componentCommand, componentEnvironment } from '../../packages/naru/src/supervisor/component-command.ts';
 import { cpuSecondsOf, residentMiBOf } from '../process-figures.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
-const KV_RAFT_MAIN = join(REPOSITORY, 'packages', 'kv-raft', 'src', 'main.ts');
 const READY_DEADLINE_MS = 60_000;
 const OUTPUT_CHARACTERS_KEPT = 4000;
 
@@ -42,12 +41,18 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 export class StoreCluster implements AsyncDisposable {
   readonly store: StoreName;
   readonly members: readonly StoreMember[];
+  readonly #program: readonly [string, ...string[]];
   readonly #dataDir: string;
 
-  private constructor(store: StoreName, members: readonly StoreMember[], dataDir: string) {
+  private constructor(
+    store: StoreName,
+    members: readonly StoreMember[],
+    from: { readonly program: readonly [string, ...string[]]; readonly dataDir: string },
+  ) {
     this.store = store;
     this.members = members;
-    this.#dataDir = dataDir;
+    this.#program = from.program;
+    this.#dataDir = from.dataDir;
   }
 
   static async start(store: StoreName, names: readonly string[] = ['a', 'b', 'c']): Promise<StoreCluster> {
@@ -59,7 +64,12 @@ export class StoreCluster implements AsyncDisposable {
       child: undefined,
       output: '',
     }));
-    const cluster = new StoreCluster(store, members, await mkdtemp(join(tmpdir(), 'naru-bench-')));
+    const program =
+      store === 'etcd'
+        ? (['etcd', '--log-level=error'] as const)
+        : (await componentCommand(REPOSITORY, console.error))('kv-raft');
+    const dataDir = await mkdtemp(join(tmpdir(), 'naru-bench-'));
+    const cluster = new StoreCluster(store, members, { program, dataDir });
     for (const member of members) cluster.startMember(member);
     await cluster.leader();
     return cluster;
@@ -75,11 +85,10 @@ export class StoreCluster implements AsyncDisposable {
       `--initial-advertise-peer-urls=${member.peerUrl}`,
       `--initial-cluster=${this.members.map((each) => `${each.name}=${each.peerUrl}`).join()}`,
     ];
-    const [program, ...first] =
-      this.store === 'etcd' ? ['etcd', '--log-level=error'] : [process.execPath, ...nodeFlags, KV_RAFT_MAIN];
-    const child = spawn(program ?? '', [...first, ...flags], {
+    const [program, ...first] = this.#program;
+    const child = spawn(program, [...first, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: nodeEnvironment(REPOSITORY, process.env),
+      env: componentEnvironment(REPOSITORY, process.env),
     });
     const note = (chunk: Buffer): void => {
       member.output = (member.output + chunk.toString()).slice(-OUTPUT_CHARACTERS_KEPT);

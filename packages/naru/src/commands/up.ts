@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger, parseFlags, type FlagTable, type FlagValues } from '@naru/component';
 import { resolveOptions, saveOptions } from '../cluster-file.ts';
+import { componentCommand, componentEnvironment } from '../supervisor/component-command.ts';
 import { ControlClient } from '../supervisor/control-client.ts';
 import { ControlServer } from '../supervisor/control-server.ts';
-import { nodeEnvironment, nodeFlags } from '../supervisor/node-settings.ts';
 import { Supervisor, type ClusterStatus } from '../supervisor/supervisor.ts';
 import { describeCluster, files, nodeName, type ClusterOptions, type Topology } from '../topology.ts';
 import { dataDirFlag, type Command, type CommandContext } from './command.ts';
@@ -98,9 +98,8 @@ async function superviseHere(topology: Topology, values: UpFlags, context: Comma
   context.signal.addEventListener('abort', () => stop.abort(), { once: true });
   await using supervisor = new Supervisor({
     topology,
-    root,
-    node: [process.execPath, ...nodeFlags],
-    env: nodeEnvironment(root, context.env),
+    command: await componentCommand(root, context.print),
+    env: componentEnvironment(root, context.env),
     logger: createLogger({ name: 'naru', level: 'warn' }),
   });
   await using control = new ControlServer({ supervisor, dataDir: options.dataDir, onStop: () => stop.abort() });

@@ -4,16 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@naru/component';
 import { files, type ProcessSpec, type Topology } from '../topology.ts';
+import type { ComponentCommand } from './component-command.ts';
 import { HealthProbe } from './health.ts';
 import { ManagedProcess, type ProcessStatus } from './managed-process.ts';
 import { killLeftovers, processStartTime, writeProcessTable } from './process-table.ts';
 
 export interface SupervisorOptions {
   readonly topology: Topology;
-  /** Root of the repository: packages/ is under it. */
-  readonly root: string;
-  /** The Node that runs the components, with its flags. */
-  readonly node: readonly string[];
+  readonly command: ComponentCommand;
   readonly env: NodeJS.ProcessEnv;
   readonly logger: Logger;
 }
@@ -59,13 +57,13 @@ export class Supervisor implements AsyncDisposable {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { topology, root, node, env, logger } = options;
+    const { topology, command, env, logger } = options;
     this.#processes = new Map(
       topology.processes.map((spec) => [
         spec.name,
         new ManagedProcess({
           spec,
-          command: [...node, join(root, 'packages', spec.package, 'src', 'main.ts')],
+          command: command(spec.package),
           env,
           cwd: topology.options.dataDir,
           logFile: this.logFile(spec.name),
@@ -162,11 +160,10 @@ export class Supervisor implements AsyncDisposable {
 
   /** Ends what a node's pods left running, by the kubelet's own record of them. */
   async #cleanUpNode(spec: ProcessSpec, graceSeconds: number | undefined): Promise<void> {
-    const { root, node, env } = this.#options;
-    const [program = '', ...flags] = node;
+    const { command, env } = this.#options;
+    const [program, ...first] = command(spec.package);
     const grace = graceSeconds === undefined ? [] : [`--cleanup-grace-period=${graceSeconds}s`];
-    const main = join(root, 'packages', spec.package, 'src', 'main.ts');
-    const child = spawn(program, [...flags, main, ...spec.args, '--cleanup', ...grace], { env, stdio: 'ignore' });
+    const child = spawn(program, [...first, ...spec.args, '--cleanup', ...grace], { env, stdio: 'ignore' });
     const timer = setTimeout(() => child.kill('SIGKILL'), CLEANUP_TIMEOUT_MS);
     const code = await new Promise<number | null>((resolve) => {
       child.once('error', () => resolve(null));
