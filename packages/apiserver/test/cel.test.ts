@@ -5,7 +5,8 @@ import { celEnvironment } from '../src/cel/cel-environment.ts';
 import { CelError, compileCel } from '../src/cel/cel-program.ts';
 import { fromCel, toCel } from '../src/cel/cel-values.ts';
 import { withoutMessages } from '../src/cel/message-literals.ts';
-import { compileSchemaRules, schemaRuleErrors } from '../src/cel/schema-rules.ts';
+import { schemaRuleErrors } from '../src/cel/schema-rule-errors.ts';
+import { compileSchemaRules } from '../src/cel/schema-rules.ts';
 
 const environment = celEnvironment(['self', 'authorizer']);
 const self = { replicas: 3, ratio: 0.5, name: 'web', tags: ['a', 'b'], nested: { on: true }, none: null };

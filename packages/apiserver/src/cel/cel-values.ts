@@ -14,19 +14,28 @@ export function toCel(value: unknown): unknown {
   return value ?? null;
 }
 
-/** The JSON value of what an expression came to. @throws TypeError for what JSON has no word for. */
+/** A value may hold another many times, which JSON cannot. */
+const JSON_VALUES_MAX = 1_000_000;
+
+/** The JSON value of what an expression came to. @throws TypeError for what JSON has no word for, and what is too large. */
 export function fromCel(value: unknown): unknown {
+  return jsonOf(value, { left: JSON_VALUES_MAX });
+}
+
+function jsonOf(value: unknown, bound: { left: number }): unknown {
+  if (bound.left-- <= 0) throw new TypeError('the value is too large');
   if (typeof value === 'bigint') return Number(value);
   if (isUnsigned(value)) return Number(value.valueOf());
-  if (value instanceof Optional) return value.hasValue() ? fromCel(value.value()) : null;
+  if (value instanceof Optional) return value.hasValue() ? jsonOf(value.value(), bound) : null;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (value instanceof Date) return value.toISOString();
-  if (Array.isArray(value)) return value.map(fromCel);
-  if (value instanceof Map) return Object.fromEntries([...value].map(([key, each]) => [String(key), fromCel(each)]));
+  if (Array.isArray(value)) return value.map((each) => jsonOf(each, bound));
+  if (value instanceof Map)
+    return Object.fromEntries([...value].map(([key, each]) => [String(key), jsonOf(each, bound)]));
   if (typeof value === 'object' && value !== null) {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) throw new TypeError('not a JSON value');
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, fromCel(each)]));
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, jsonOf(each, bound)]));
   }
   return value;
 }

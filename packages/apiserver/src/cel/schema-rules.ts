@@ -15,10 +15,12 @@ import {
   type JsonSchema,
 } from '@naru/api';
 import { celEnvironment } from './cel-environment.ts';
-import { CelError, compileCel, type CelProgram } from './cel-program.ts';
+import { CelBudgetError, CelError, CelLimitError, compileCel, type CelProgram } from './cel-program.ts';
+import { CostBudget } from './cost-meter.ts';
+import { REQUEST_COST_MAX } from './cost-model.ts';
 import { celOfSchema } from './schema-values.ts';
 
-interface ValidationRule {
+export interface ValidationRule {
   readonly rule?: string;
   readonly message?: string;
   readonly messageExpression?: string;
@@ -56,57 +58,34 @@ const reasons: Readonly<Record<string, FieldErrorType>> = {
 export function compileSchemaRules(schema: JsonSchema): RuleValidator | undefined {
   const node = compileNode(withMetadata(schema));
   if (node === undefined) return undefined;
-  return (value, old) => validate(node, value, { old, path: '' });
-}
-
-/** What is wrong with the rules themselves; paths are those of the definition. */
-export function schemaRuleErrors(schema: JsonSchema, path: string): FieldError[] {
-  const own = ((schema['x-kubernetes-validations'] ?? []) as readonly ValidationRule[]).flatMap((source, i) => {
-    const at = `${path}.x-kubernetes-validations[${i}]`;
-    const { program, message } = tryRule(source);
+  return (value, old) => {
     const errors: FieldError[] = [];
-    if (program instanceof CelError)
-      errors.push(fieldInvalid(`${at}.rule`, source.rule ?? '', `compilation failed: ${program.message}`));
-    if (message instanceof CelError)
-      errors.push(
-        fieldInvalid(
-          `${at}.messageExpression`,
-          source.messageExpression ?? '',
-          `compilation failed: ${message.message}`,
-        ),
-      );
+    try {
+      validate(node, value, { old, path: '', errors, budget: new CostBudget(REQUEST_COST_MAX) });
+    } catch (error) {
+      if (!(error instanceof NoFurtherRules)) throw error;
+    }
     return errors;
-  });
-  const additional = additionalOf(schema);
-  return [
-    ...own,
-    ...Object.entries(schema.properties ?? {}).flatMap(([name, each]) =>
-      schemaRuleErrors(each, `${path}.properties[${name}]`),
-    ),
-    ...(additional === undefined ? [] : schemaRuleErrors(additional, `${path}.additionalProperties`)),
-    ...(schema.items === undefined ? [] : schemaRuleErrors(schema.items, `${path}.items`)),
-  ];
+  };
 }
 
 /** At the root, expressions see the type and the names of the object, beside what the schema has. */
-function withMetadata(schema: JsonSchema): JsonSchema {
+export function withMetadata(schema: JsonSchema): JsonSchema {
   const text: JsonSchema = { type: 'string' };
   const metadata: JsonSchema = { type: 'object', properties: { name: text, generateName: text } };
   return { ...schema, properties: { ...schema.properties, apiVersion: text, kind: text, metadata } };
 }
 
 function compileNode(schema: JsonSchema): RuleNode | undefined {
-  const rules = ((schema['x-kubernetes-validations'] ?? []) as readonly ValidationRule[]).map(
-    (source): CompiledRule => {
-      const { program, message } = tryRule(source);
-      return {
-        source,
-        program,
-        message: message instanceof CelError ? undefined : message,
-        usesOldSelf: /\boldSelf\b/u.test(source.rule ?? ''),
-      };
-    },
-  );
+  const rules = rulesOf(schema).map((source): CompiledRule => {
+    const { program, message } = tryRule(source);
+    return {
+      source,
+      program,
+      message: message instanceof CelError ? undefined : message,
+      usesOldSelf: /\boldSelf\b/u.test(source.rule ?? ''),
+    };
+  });
   const properties = new Map<string, RuleNode>();
   for (const [name, each] of Object.entries(schema.properties ?? {})) {
     const node = compileNode(each);
@@ -119,7 +98,10 @@ function compileNode(schema: JsonSchema): RuleNode | undefined {
   return isEmpty ? undefined : { schema, rules, properties, additional, items };
 }
 
-function tryRule({ rule = '', messageExpression }: ValidationRule): {
+export const rulesOf = (schema: JsonSchema): readonly ValidationRule[] =>
+  (schema['x-kubernetes-validations'] ?? []) as readonly ValidationRule[];
+
+export function tryRule({ rule = '', messageExpression }: ValidationRule): {
   readonly program: CelProgram | CelError;
   readonly message: CelProgram | CelError | undefined;
 } {
@@ -138,24 +120,32 @@ function tryRule({ rule = '', messageExpression }: ValidationRule): {
   };
 }
 
-function validate(
-  node: RuleNode,
-  value: unknown,
-  { old, path }: { readonly old: unknown; readonly path: string },
-): FieldError[] {
+/** What is left to be said of an object whose rules cost too much is said. */
+class NoFurtherRules extends Error {}
+
+interface Validation {
+  readonly old: unknown;
+  readonly path: string;
+  /** What is found is added. */
+  readonly errors: FieldError[];
+  readonly budget: CostBudget;
+}
+
+/** @throws NoFurtherRules */
+function validate(node: RuleNode, value: unknown, { old, path, errors, budget }: Validation): void {
   // What does not change need not be better than it was.
-  if (value === null || value === undefined || (old !== undefined && equalJson(value, old))) return [];
-  const errors: FieldError[] = [];
+  if (value === null || value === undefined || (old !== undefined && equalJson(value, old))) return;
   if (node.rules.length > 0) {
     const self = celOfSchema(value, node.schema);
     const oldSelf = old === undefined || old === null ? undefined : celOfSchema(old, node.schema);
-    for (const rule of node.rules) errors.push(...ruleErrors(rule, { self, oldSelf, path, type: node.schema.type }));
+    const input: RuleInput = { self, oldSelf, path, type: node.schema.type, errors, budget };
+    for (const rule of node.rules) checkRule(rule, input);
   }
   if (Array.isArray(value) && node.items !== undefined) {
     const { items } = node;
     const oldOf = listCorrelation(old, node.schema);
     for (const [i, item] of value.entries())
-      errors.push(...validate(items, item, { old: oldOf(item), path: `${path}[${i}]` }));
+      validate(items, item, { old: oldOf(item), path: `${path}[${i}]`, errors, budget });
   } else if (isJsonObject(value)) {
     const oldFields = isJsonObject(old) ? old : {};
     for (const [name, each] of Object.entries(value)) {
@@ -163,47 +153,63 @@ function validate(
       const child = isProperty ? node.properties.get(name) : node.additional;
       if (child === undefined) continue;
       const at = isProperty ? (path === '' ? name : `${path}.${name}`) : `${path}[${name}]`;
-      errors.push(...validate(child, each, { old: oldFields[name], path: at }));
+      validate(child, each, { old: oldFields[name], path: at, errors, budget });
     }
   }
-  return errors;
 }
 
-interface RuleInput {
+interface RuleInput extends Pick<Validation, 'path' | 'errors' | 'budget'> {
   readonly self: unknown;
   readonly oldSelf: unknown;
-  readonly path: string;
   readonly type: string | undefined;
 }
 
-function ruleErrors({ source, program, message, usesOldSelf }: CompiledRule, input: RuleInput): FieldError[] {
-  const { self, oldSelf, path, type = 'object' } = input;
+/** @throws NoFurtherRules */
+function checkRule({ source, program, message, usesOldSelf }: CompiledRule, input: RuleInput): void {
+  const { self, oldSelf, path, type = 'object', errors, budget } = input;
   const isOptional = source.optionalOldSelf === true;
-  if (usesOldSelf && oldSelf === undefined && !isOptional) return [];
+  if (usesOldSelf && oldSelf === undefined && !isOptional) return;
   const before = isOptional ? (oldSelf === undefined ? Optional.none() : Optional.of(oldSelf)) : (oldSelf ?? null);
   const variables = { self, oldSelf: before };
   const shown = source.message ?? `failed rule: ${(source.rule ?? '').trim()}`;
   const where = source.fieldPath === undefined || source.fieldPath === '' ? path : joined(path, source.fieldPath);
   // The path of the whole object, as upstream prints it.
   const at = where === '' ? '<nil>' : where;
+  const add = (detail: string): void => void errors.push(fieldInvalid(at, type, detail));
   try {
     if (program instanceof CelError) throw program;
-    if (program.evaluate(variables) === true) return [];
+    if (program.evaluate(variables, budget) === true) return;
   } catch (error) {
     if (!(error instanceof CelError)) throw error;
-    return [fieldInvalid(at, type, `${error.message} evaluating rule: ${shown}`)];
+    if (error instanceof CelBudgetError) {
+      add(error.message);
+      throw new NoFurtherRules();
+    }
+    if (error instanceof CelLimitError) {
+      add(
+        `'${error.message}': no further validation rules will be run due to call cost exceeds limit for rule: ${shown}`,
+      );
+      throw new NoFurtherRules();
+    }
+    add(`${error.message} evaluating rule: ${shown}`);
+    return;
   }
   const kind = reasons[source.reason ?? ''] ?? 'FieldValueInvalid';
-  return [{ ...fieldInvalid(at, type, messageOf(message, variables) ?? shown), type: kind }];
+  errors.push({ ...fieldInvalid(at, type, messageOf(message, variables, budget) ?? shown), type: kind });
 }
 
 function joined(path: string, fieldPath: string): string {
   return path === '' ? fieldPath.replace(/^\./u, '') : `${path}${fieldPath}`;
 }
 
-function messageOf(program: CelProgram | undefined, variables: Readonly<Record<string, unknown>>): string | undefined {
+/** Undefined: the expression says nothing that can be told. */
+function messageOf(
+  program: CelProgram | undefined,
+  variables: Readonly<Record<string, unknown>>,
+  budget: CostBudget,
+): string | undefined {
   try {
-    const text = program?.evaluate(variables);
+    const text = program?.evaluate(variables, budget);
     return typeof text === 'string' && text.trim() !== '' ? text.trim() : undefined;
   } catch (error) {
     if (error instanceof CelError) return undefined;

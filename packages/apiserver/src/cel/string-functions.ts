@@ -1,7 +1,7 @@
 /** Functions of strings that Kubernetes adds: find, findAll, format, replace, charAt, reverse, and named formats. */
 import { type Environment } from '@marcbachmann/cel-js';
 import { compilePattern } from '@naru/api';
-import { LINEAR_MATCHES } from './cel-program.ts';
+import { LINEAR_MATCHES } from './cel-ast.ts';
 import { validateFormat, namedFormats } from './named-formats.ts';
 import { fromCel } from './cel-values.ts';
 import { registerSpace, type FunctionSpace } from './function-space.ts';
@@ -70,6 +70,12 @@ function replace(text: string, [from, to]: readonly [string, string], count: num
   return result;
 }
 
+function charAt(text: string, at: bigint): string {
+  let left = at;
+  for (const character of text) if (left-- === 0n) return character;
+  return '';
+}
+
 /** @throws Error as CEL's programs have it. */
 function patternOf(text: string): ReturnType<typeof compilePattern> {
   try {
@@ -117,7 +123,7 @@ export function registerStringFunctions(environment: Environment): void {
       'string.replace(string, string, int): string',
       (text: string, from: string, to: string, count: bigint) => replace(text, [from, to], Number(count)),
     )
-    .registerFunction('string.charAt(int): string', (text: string, at: bigint) => Array.from(text)[Number(at)] ?? '')
+    .registerFunction('string.charAt(int): string', charAt)
     .registerFunction('string.reverse(): string', (text: string) => Array.from(text).toReversed().join(''))
     .registerFunction('kubernetes.JSONPatch.escapeKey(string): string', (_space: FunctionSpace, key: string) =>
       key.replaceAll('~', '~0').replaceAll('/', '~1'),

@@ -45,12 +45,12 @@ export function mutatingPolicies({ authorizer }: PolicyOptions): AdmissionPlugin
           const { binding } = application;
           try {
             if ('failure' in application) throw application.failure;
-            const { versioned } = application;
+            const { versioned, budget } = application;
             for (const mutation of policy.spec.mutations ?? []) {
               const expression = mutation.applyConfiguration?.expression ?? mutation.jsonPatch?.expression ?? '';
               // Earlier mutations are seen by later ones.
               const variables = { ...application.variables, object: currentObject(versioned) };
-              mutate(versioned, mutation, fromCel(evaluate(policy.program(expression), variables)));
+              mutate(versioned, mutation, fromCel(evaluate(policy.program(expression), { variables, budget })));
             }
             await acceptVersioned(attributes, versioned);
           } catch (error) {

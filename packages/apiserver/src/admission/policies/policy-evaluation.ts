@@ -1,5 +1,7 @@
 import { CelError } from '../../cel/cel-program.ts';
 import { toCel } from '../../cel/cel-values.ts';
+import { CostBudget } from '../../cel/cost-meter.ts';
+import { REQUEST_COST_MAX } from '../../cel/cost-model.ts';
 import type { Authorizer } from '../../authorization/authorizer.ts';
 import type { AdmissionAttributes, AdmissionStore } from '../admission.ts';
 import { conditionsHold } from '../webhooks/match-conditions.ts';
@@ -20,6 +22,8 @@ export interface Application {
   readonly versioned: AdmissionAttributes;
   /** The variables of the policy's expressions. */
   readonly variables: Readonly<Record<string, unknown>>;
+  /** What its expressions may cost together, those of its variables included. */
+  readonly budget: CostBudget;
 }
 
 /** Why a policy could not be applied; its failurePolicy says what that means. */
@@ -29,9 +33,9 @@ export interface ApplicationFailure {
 }
 
 /** Value of a program. @throws CelError. */
-export function evaluate(program: Program, variables: Readonly<Record<string, unknown>>): unknown {
+export function evaluate(program: Program, { variables, budget }: Pick<Application, 'variables' | 'budget'>): unknown {
   if (program instanceof CelError) throw program;
-  return program.evaluate(variables);
+  return program.evaluate(variables, budget);
 }
 
 /** How a policy is to be applied to a request: once for each binding that matches and each of its parameters. */
@@ -46,12 +50,21 @@ export async function* applications<Spec extends PolicySpec>(
   for (const binding of policy.bindings) {
     const { criteria, spec } = binding;
     if (criteria !== undefined && matchedResource(criteria, attributes, store) === undefined) continue;
+    const { namespace } = attributes;
+    let params: Awaited<ReturnType<typeof paramsOf>>;
     try {
-      const { namespace } = attributes;
-      for (const param of await paramsOf(policy.spec.paramKind, spec.paramRef, { store, namespace })) {
+      params = await paramsOf(policy.spec.paramKind, spec.paramRef, { store, namespace });
+    } catch (error) {
+      if (!(error instanceof CelError)) throw error;
+      yield { binding, failure: new CelError(`failed to configure binding: ${error.message}`) };
+      continue;
+    }
+    try {
+      for (const param of params) {
         const base = requestVariables(versioned, { authorizer, store });
-        const variables = withVariables(policy, { ...base, params: toCel(param) });
-        if (conditionsHold(policy.conditions, () => variables)) yield { binding, versioned, variables };
+        const budget = new CostBudget(REQUEST_COST_MAX);
+        const variables = withVariables(policy, { ...base, params: toCel(param) }, budget);
+        if (conditionsHold(policy.conditions, () => variables)) yield { binding, versioned, variables, budget };
       }
     } catch (error) {
       if (!(error instanceof CelError)) throw error;
@@ -64,6 +77,7 @@ export async function* applications<Spec extends PolicySpec>(
 function withVariables<Spec extends PolicySpec>(
   policy: CompiledPolicy<Spec>,
   base: Readonly<Record<string, unknown>>,
+  budget: CostBudget,
 ): Record<string, unknown> {
   const composed: Record<string, unknown> = {};
   const variables = { ...base, variables: composed };
@@ -72,7 +86,7 @@ function withVariables<Spec extends PolicySpec>(
       enumerable: true,
       configurable: true,
       get: () => {
-        const value = evaluate(program, variables);
+        const value = evaluate(program, { variables, budget });
         Object.defineProperty(composed, name, { value, enumerable: true });
         return value;
       },

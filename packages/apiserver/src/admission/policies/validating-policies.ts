@@ -5,7 +5,7 @@ import {
   validatingAdmissionPolicyBindings,
   type StatusReason,
 } from '@naru/api';
-import { CelError } from '../../cel/cel-program.ts';
+import { CelBudgetError, CelError } from '../../cel/cel-program.ts';
 import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission.ts';
 import { refuse } from '../refusal.ts';
 import { isExempt } from '../webhooks/match-resources.ts';
@@ -65,41 +65,50 @@ async function failuresOf(
   const failures: Failure[] = [];
   for await (const application of applications(policy, attributes, options)) {
     const { binding } = application;
-    if ('failure' in application) {
+    const fail = (message: string): void => {
       if (policy.spec.failurePolicy !== 'Ignore')
-        failures.push({
-          policy: policy.name,
-          binding,
-          message: `failed to configure binding: ${application.failure.message}`,
-          reason: '',
-          index: 0,
-        });
+        failures.push({ policy: policy.name, binding, message, reason: '', index: 0 });
+    };
+    if ('failure' in application) {
+      fail(application.failure.message);
       continue;
     }
-    for (const [index, validation] of (policy.spec.validations ?? []).entries()) {
-      const message = problemOf(policy, validation, application);
-      if (message === undefined) continue;
-      failures.push({ policy: policy.name, binding, message, reason: validation.reason ?? '', index });
+    try {
+      failures.push(...failuresByValidation(policy, application));
+      auditAnnotations(policy, application, attributes);
+    } catch (error) {
+      // Then nothing else is known of the policy.
+      if (!(error instanceof CelBudgetError)) throw error;
+      fail(error.message);
     }
-    auditAnnotations(policy, application, attributes);
   }
   return failures;
 }
 
-/** What is to be said of a validation that does not hold. */
+/** @throws CelBudgetError */
+function failuresByValidation(policy: CompiledPolicy<ValidatingPolicySpec>, application: Application): Failure[] {
+  return (policy.spec.validations ?? []).flatMap((validation, index) => {
+    const message = problemOf(policy, validation, application);
+    if (message === undefined) return [];
+    const { binding } = application;
+    return [{ policy: policy.name, binding, message, reason: validation.reason ?? '', index }];
+  });
+}
+
+/** What is to be said of a validation that does not hold. @throws CelBudgetError */
 function problemOf(
   policy: CompiledPolicy<ValidatingPolicySpec>,
   { expression, message, messageExpression }: Validation,
-  { variables }: Application,
+  application: Application,
 ): string | undefined {
   try {
-    if (evaluate(policy.program(expression), variables) === true) return undefined;
+    if (evaluate(policy.program(expression), application) === true) return undefined;
   } catch (error) {
-    if (!(error instanceof CelError)) throw error;
+    if (!(error instanceof CelError) || error instanceof CelBudgetError) throw error;
     if (policy.spec.failurePolicy === 'Ignore') return undefined;
     return `expression '${expression.trim()}' resulted in error: ${error.message}`;
   }
-  const computed = messageExpression === undefined ? undefined : messageOf(policy, messageExpression, variables);
+  const computed = messageExpression === undefined ? undefined : messageOf(policy, messageExpression, application);
   if (computed !== undefined) return computed;
   if (message !== undefined && message !== '') return message.trim();
   return `failed expression: ${expression.trim()}`;
@@ -108,33 +117,35 @@ function problemOf(
 /** Longest message that an expression may make. */
 const MESSAGE_CHARACTERS_MAX = 5 * 1024;
 
+/** @throws CelBudgetError */
 function messageOf(
   policy: CompiledPolicy<ValidatingPolicySpec>,
   expression: string,
-  variables: Readonly<Record<string, unknown>>,
+  application: Application,
 ): string | undefined {
   try {
-    const value = evaluate(policy.program(expression), variables);
+    const value = evaluate(policy.program(expression), application);
     if (typeof value !== 'string') return undefined;
     const text = value.trim();
     return text === '' || text.length > MESSAGE_CHARACTERS_MAX || /[\n\r]/u.test(text) ? undefined : text;
   } catch (error) {
-    if (error instanceof CelError) return undefined;
-    throw error;
+    if (!(error instanceof CelError) || error instanceof CelBudgetError) throw error;
+    return undefined;
   }
 }
 
+/** @throws CelBudgetError */
 function auditAnnotations(
   policy: CompiledPolicy<ValidatingPolicySpec>,
-  { variables }: Application,
+  application: Application,
   attributes: AdmissionAttributes,
 ): void {
   for (const { key, valueExpression } of policy.spec.auditAnnotations ?? []) {
     try {
-      const value = evaluate(policy.program(valueExpression), variables);
+      const value = evaluate(policy.program(valueExpression), application);
       if (typeof value === 'string' && value !== '') attributes.annotate?.(`${policy.name}/${key}`, value);
     } catch (error) {
-      if (!(error instanceof CelError)) throw error;
+      if (!(error instanceof CelError) || error instanceof CelBudgetError) throw error;
     }
   }
 }

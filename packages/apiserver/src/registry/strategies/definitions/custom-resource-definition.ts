@@ -16,7 +16,7 @@ import {
 } from '@naru/api';
 import type { Strategy } from '../../strategy.ts';
 import { immutableMessage, invalidAll, required } from '../field-rules.ts';
-import { schemaRuleErrors } from '../../../cel/schema-rules.ts';
+import { schemaRuleErrors } from '../../../cel/schema-rule-errors.ts';
 import { approvalErrors } from './api-approval.ts';
 import { conversionErrors } from './conversion-rules.ts';
 import { structuralErrors } from './structural-rules.ts';
@@ -70,7 +70,7 @@ export const customResourceDefinitionStrategy: Strategy = {
   ],
   validateUpdate: (object, old) => [
     ...nameErrors(typed(object)),
-    ...specErrors(typed(object).spec),
+    ...specErrors(typed(object).spec, specOf(old).versions),
     ...immutableErrors(typed(object), typed(old)),
     ...approvalErrors(typed(object), typed(old)),
     ...storedVersionErrors(typed(object)),
@@ -94,7 +94,8 @@ function nameErrors({ metadata, spec }: CustomResourceDefinition): FieldError[] 
     : [fieldInvalid('metadata.name', metadata.name, 'must be spec.names.plural+"."+spec.group')];
 }
 
-function specErrors(spec: Spec | undefined): FieldError[] {
+/** `before`: the versions that the definition had. */
+function specErrors(spec: Spec | undefined, before: readonly Version[] = []): FieldError[] {
   if (spec === undefined) return [fieldRequired('spec')];
   const { group, scope, versions, conversion } = spec;
   if ((versions as unknown) === undefined) return [fieldRequired('spec.versions')];
@@ -116,7 +117,10 @@ function specErrors(spec: Spec | undefined): FieldError[] {
       ),
     );
   errors.push(...namesErrors(spec.names), ...versionListErrors(versions));
-  for (const [i, version] of versions.entries()) errors.push(...versionErrors(version, `spec.versions[${i}]`));
+  for (const [i, version] of versions.entries()) {
+    const old = before.find(({ name }) => name === version.name);
+    errors.push(...versionErrors(version, `spec.versions[${i}]`, old));
+  }
   return [...errors, ...conversionErrors(conversion)];
 }
 
@@ -152,7 +156,7 @@ function versionListErrors(versions: readonly Version[]): FieldError[] {
   return errors;
 }
 
-function versionErrors(version: Version, path: string): FieldError[] {
+function versionErrors(version: Version, path: string, old: Version | undefined): FieldError[] {
   const { name, schema, additionalPrinterColumns = [], subresources, selectableFields = [] } = version;
   const errors = [...invalidAll(`${path}.name`, name ?? '', isDns1035Label(name ?? ''))];
   const openApi = schema?.openAPIV3Schema as unknown as JsonSchema | undefined;
@@ -160,7 +164,9 @@ function versionErrors(version: Version, path: string): FieldError[] {
   else
     errors.push(
       ...structuralErrors(openApi, `${path}.schema.openAPIV3Schema`),
-      ...schemaRuleErrors(openApi, `${path}.schema.openAPIV3Schema`),
+      ...schemaRuleErrors(openApi, `${path}.schema.openAPIV3Schema`, {
+        isUnchanged: equalJson(schema, old?.schema),
+      }),
     );
   for (const [i, each] of additionalPrinterColumns.entries())
     errors.push(...columnErrors(each, `${path}.additionalPrinterColumns[${i}]`));
