@@ -17,7 +17,7 @@ import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SnapshotMark } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import { Applier } from './applier.ts';
-import { encodeAttributes, encodeCommand } from './envelope.ts';
+import { encodeAttributes, encodeCommand, type RequestId } from './envelope.ts';
 import { proposalOf, type Membership } from './membership.ts';
 import { PendingReads } from './pending-reads.ts';
 import { ConfChangePendingError, PendingProposals } from './proposals.ts';
@@ -61,6 +61,8 @@ export interface MemberOptions<R> {
 
 /** Election timeouts that a removed member stays for: the others may need its vote to learn that it is removed. */
 const REMOVED_STAY_ELECTIONS = 2;
+/** Election timeouts after which a member tells its name again, unless it was heard. */
+const PUBLISH_ELECTIONS = 5;
 
 /**
  * One member's consensus: drives the core with time, messages and proposals, and carries out what it says: persist, then
@@ -172,19 +174,16 @@ export class Member<R> implements Consensus<R> {
   }
 
   async changeMembership(change: MembershipChange, options: { readonly signal: AbortSignal }): Promise<MemberInfo> {
-    const { memberId, membership, transport, ports, strictReconfigCheck, tickMs } = this.#options;
-    const { members } = membership;
-    const activeSince = transport.activeSince.bind(transport);
-    const view = { self: memberId, members, activeSince, now: ports.clock.monotonic() };
-    const code = strictReconfigCheck ? checkReconfiguration(change, view) : undefined;
-    if (code !== undefined) throw new MembershipError(code);
+    const { memberId, membership, ports, tickMs } = this.#options;
+    this.#checkStrictly(change);
     const { id, type, encode } = proposalOf(change, ports.random);
     const before = membership.get(id);
     // Who leaves and leads would leave the others without a leader.
     if (change.type === 'remove' && id === memberId) await this.handOver();
     for (;;) {
-      const refusal = this.#refusal();
-      if (refusal !== undefined) throw refusal;
+      // Not by what this member knew before there was a leader: the members may have become others.
+      await this.readIndex(options);
+      this.#checkStrictly(change);
       try {
         const changed = this.#proposals.add(type, encode, options.signal);
         this.#wake();
@@ -196,8 +195,22 @@ export class Member<R> implements Consensus<R> {
         if (!(error instanceof ConfChangePendingError)) throw error;
         if (options.signal.aborted) throw new ConsensusError('timeout', { cause: options.signal.reason });
         await ports.clock.sleep(tickMs);
+        this.#checkStrictly(change);
       }
     }
+  }
+
+  /** @throws MembershipError for a change that would endanger the quorum */
+  #checkStrictly(change: MembershipChange): void {
+    const { memberId, membership, transport, ports, strictReconfigCheck } = this.#options;
+    if (!strictReconfigCheck) return;
+    const code = checkReconfiguration(change, {
+      self: memberId,
+      members: membership.members,
+      activeSince: (id) => transport.activeSince(id),
+      now: ports.clock.monotonic(),
+    });
+    if (code !== undefined) throw new MembershipError(code);
   }
 
   /** Hands the leadership to `transferee`; resolves when another member leads. */
@@ -401,14 +414,17 @@ export class Member<R> implements Consensus<R> {
 
   /** Tells the others this member's name and client URLs; they know its peer URLs only. */
   async #publishAttributes(): Promise<void> {
-    const { memberId: id, name, clientUrls, membership, logger } = this.#options;
+    const { memberId: id, name, clientUrls, membership, logger, ports, tickMs, electionTicks } = this.#options;
     while (!this.#isStopped) {
       const known = membership.get(id);
       if (known !== undefined && known.name === name && known.clientUrls.join() === clientUrls.join()) return;
       const attributes = { id, name, clientUrls };
+      // What is lost on its way to the leader is never answered.
+      const timeout = new AbortController();
+      const cancel = ports.clock.after(PUBLISH_ELECTIONS * electionTicks * tickMs, () => timeout.abort());
       try {
-        const signal = this.#stop.signal;
-        const published = this.#proposals.add('normal', (request) => encodeAttributes(request, attributes), signal);
+        const encode = (request: RequestId): Uint8Array => encodeAttributes(request, attributes);
+        const published = this.#proposals.add('normal', encode, timeout.signal);
         this.#wake();
         await published;
         return;
@@ -416,9 +432,9 @@ export class Member<R> implements Consensus<R> {
         // To say the same again changes nothing, so this may be repeated where a command may not.
         if (this.#isStopped) return;
         logger.debug({ err: error }, 'attributes not published yet');
-        await this.#options.ports.clock
-          .sleep(this.#options.tickMs, { signal: this.#stop.signal })
-          .catch(() => undefined);
+        await ports.clock.sleep(tickMs, { signal: this.#stop.signal }).catch(() => undefined);
+      } finally {
+        cancel();
       }
     }
   }

@@ -8,6 +8,7 @@ import type { Member } from '../../src/driver/member.ts';
 import { openMember } from '../../src/driver/open-member.ts';
 import { clusterClient } from '../../src/peer/cluster-client.ts';
 import { HttpTransport } from '../../src/peer/http-transport.ts';
+import type { Message } from '../../src/raft/message.ts';
 import { ListMachine } from './list-machine.ts';
 
 export async function freePorts(count: number): Promise<number[]> {
@@ -33,6 +34,21 @@ export interface LocalClusterOptions {
   /** How many members begin; default 3. */
   readonly size?: number;
   readonly strictReconfigCheck?: boolean;
+  /** Whether a message is lost after it was sent. */
+  readonly loses?: (message: Message) => boolean;
+}
+
+class LossyTransport extends HttpTransport {
+  readonly #loses: (message: Message) => boolean;
+
+  constructor(options: ConstructorParameters<typeof HttpTransport>[0], loses: (message: Message) => boolean) {
+    super(options);
+    this.#loses = loses;
+  }
+
+  override send(messages: readonly Message[]): readonly Message[] {
+    return super.send(messages.filter((each) => !this.#loses(each)));
+  }
 }
 
 /** Members in this process, over real sockets and files: m1, m2, m3 begin, others may join. */
@@ -85,7 +101,10 @@ export class LocalCluster implements AsyncDisposable {
       snapshotCatchUpEntries: 10,
       strictReconfigCheck: this.#options.strictReconfigCheck ?? false,
       stateMachine: machine,
-      transport: (ids) => new HttpTransport({ ids, listenUrls: [url], logger: silentLogger() }),
+      transport: (ids) => {
+        const { loses = () => false } = this.#options;
+        return new LossyTransport({ ids, listenUrls: [url], logger: silentLogger() }, loses);
+      },
       logger: silentLogger(),
     });
     const running = { member, machine };

@@ -3,6 +3,7 @@ import t from 'tap';
 import { MemberRemovedError, type MemberInfo, type MembershipChange } from '../../src/consensus.ts';
 import { joinCluster, type RemoteCluster } from '../../src/driver/join-cluster.ts';
 import { checkReconfiguration, HEALTH_INTERVAL_MS } from '../../src/driver/reconfiguration.ts';
+import type { Message } from '../../src/raft/message.ts';
 import { LocalCluster } from './local-cluster.ts';
 
 const soon = (): { readonly signal: AbortSignal } => ({ signal: AbortSignal.timeout(15_000) });
@@ -141,6 +142,38 @@ await t.test('a cluster of one grows to two, and shrinks to one again, whoever g
     await cluster.get(left).member.propose(Buffer.from('one'), soon());
     t.strictSame(cluster.get(left).machine.items, ['two', 'one']);
   }
+});
+
+await t.test('a change that had to wait for another is checked by what that made of the members', async (t) => {
+  await using cluster = await LocalCluster.start({ size: 1, strictReconfigCheck: true });
+  await eventually(() => cluster.get('m1').member.status().members[0]?.name === 'm1');
+  const add = (name: string): Promise<MemberInfo> =>
+    change(cluster, 'm1', { type: 'add', peerUrls: [cluster.urlOf(name)], isLearner: false });
+  const [first, second] = await Promise.allSettled([add('m2'), add('m3')]);
+  t.match(first, { status: 'fulfilled' });
+  t.match(second, { status: 'rejected', reason: { code: 'not-enough-started' } });
+  await cluster.open('m2', ['m1', 'm2']);
+});
+
+await t.test('a name that was lost on its way to the leader is told again', async (t) => {
+  const lost = new Set<bigint>();
+  const loses = ({ type, from }: Message): boolean => {
+    if (type !== 'MsgProp' || lost.has(from)) return false;
+    lost.add(from);
+    return true;
+  };
+  await using cluster = await LocalCluster.start({ loses });
+  const leader = await cluster.leader();
+  await eventually(() => lost.size >= 2, { deadlineMs: 15_000 });
+  await eventually(
+    () =>
+      cluster
+        .get(leader)
+        .member.status()
+        .members.every(({ name }) => name !== ''),
+    { deadlineMs: 30_000 },
+  );
+  t.pass('all names are known');
 });
 
 await t.test('a member that lost its data dir may not begin anew', async (t) => {
