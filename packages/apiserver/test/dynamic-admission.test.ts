@@ -388,3 +388,41 @@ await t.test('mutating policies', async (t) => {
   t.match(made, { metadata: { labels: { by: 'policy', own: 'labelled-by', 'a.b/c': '2' } }, data: { x: 'y' } });
   await removeAll('mutatingadmissionpolicies', 'mutatingadmissionpolicybindings');
 });
+
+await t.test(
+  'mutating policies are applied again when others changed the object after them, if they want to',
+  async (t) => {
+    const data = (key: string, value: string): object => ({
+      patchType: 'JSONPatch',
+      jsonPatch: { expression: `[JSONPatch{op: "add", path: "/data/${key}", value: ${value}}]` },
+    });
+    const [policies, bindings] = ['mutatingadmissionpolicies', 'mutatingadmissionpolicybindings'];
+    const add = async (name: string, reinvocationPolicy: string, mutation: object): Promise<void> => {
+      await create(
+        `${registration}/${policies}`,
+        policy('Mutating', name, { reinvocationPolicy, mutations: [mutation] }),
+      );
+      await create(`${registration}/${bindings}`, binding('Mutating', name));
+    };
+    // What each saw: how many entries there were.
+    await add('a', 'IfNeeded', data('a', 'string(size(object.data))'));
+    await add('b', 'Never', data('b', 'string(size(object.data))'));
+    await add('c', 'IfNeeded', data('c', 'string(size(object.data))'));
+    await api.request('GET', `${registration}/${bindings}`);
+    const alone = await api.request('POST', `${configMaps}?dryRun=All`, { body: configMap('own', { own: 'x' }) });
+    t.same(alone.body.data, { own: 'x', a: '4', b: '2', c: '4' }, 'c is applied again as a was, which was as b was');
+    answers.set('/late', () => ({
+      allowed: true,
+      patchType: 'JSONPatch',
+      patch: base64([{ op: 'add', path: '/data/late', value: 'yes' }]),
+    }));
+    await configure('Mutating', [webhook('late')]);
+    const late = await api.request('POST', `${configMaps}?dryRun=All`, { body: configMap('own', { own: 'x' }) });
+    t.same(late.body.data, { own: 'x', a: '5', b: '2', c: '5', late: 'yes' }, 'webhooks come after policies');
+    t.equal(calls.length, 1);
+    const settled = { own: 'x', a: '5', b: '5', c: '5', late: 'yes' };
+    const same = await api.request('POST', `${configMaps}?dryRun=All`, { body: configMap('own', settled) });
+    t.same(same.body.data, settled);
+    await removeAll(policies, bindings, 'mutatingwebhookconfigurations');
+  },
+);

@@ -13,6 +13,7 @@ import { validatingPolicies } from './policies/validating-policies.ts';
 import { podSecurity } from './pod-security/pod-security.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
+import { reinvoking, type DynamicMutation } from './reinvocation.ts';
 import { resourceQuotaPlugin } from './resource-quota.ts';
 import { runtimeClass } from './runtime-class.ts';
 import { serviceAccountPlugin } from './service-account.ts';
@@ -38,8 +39,8 @@ export interface AdmissionOptions {
   readonly random: () => number;
 }
 
-interface Entry {
-  readonly plugin: AdmissionPlugin;
+interface Entry<Plugin = AdmissionPlugin> {
+  readonly plugin: Plugin;
   readonly isDefault: boolean;
 }
 
@@ -63,19 +64,25 @@ const otherPlugins: ReadonlySet<string> = new Set([
 ]);
 
 /** Every plugin, in upstream's order. */
-function allPlugins(options: AdmissionOptions, isOn: (entry: Entry) => boolean): readonly Entry[] {
+function allPlugins(options: AdmissionOptions): {
+  readonly inTree: readonly Entry[];
+  readonly mutations: readonly Entry<DynamicMutation>[];
+  readonly validations: readonly Entry[];
+} {
   const { clock, authorizer, webhooks: client } = options;
-  const inTree = inTreePlugins(options);
-  const reinvoked = inTree.filter(isOn).map(({ plugin }) => plugin);
-  return [
-    ...inTree,
-    { plugin: mutatingPolicies({ authorizer }), isDefault: true },
-    { plugin: mutatingWebhooks({ client, authorizer, reinvoked }), isDefault: true },
-    { plugin: validatingPolicies({ authorizer }), isDefault: true },
-    { plugin: validatingWebhooks({ client, authorizer }), isDefault: true },
-    // Last, so that what others refuse is never charged.
-    { plugin: resourceQuotaPlugin(clock), isDefault: true },
-  ];
+  return {
+    inTree: inTreePlugins(options),
+    mutations: [
+      { plugin: mutatingPolicies({ authorizer }), isDefault: true },
+      { plugin: mutatingWebhooks({ client, authorizer }), isDefault: true },
+    ],
+    validations: [
+      { plugin: validatingPolicies({ authorizer }), isDefault: true },
+      { plugin: validatingWebhooks({ client, authorizer }), isDefault: true },
+      // Last, so that what others refuse is never charged.
+      { plugin: resourceQuotaPlugin(clock), isDefault: true },
+    ],
+  };
 }
 
 function inTreePlugins(options: AdmissionOptions): readonly Entry[] {
@@ -106,10 +113,8 @@ function inTreePlugins(options: AdmissionOptions): readonly Entry[] {
  */
 export function createAdmissionPlugins(options: AdmissionOptions): readonly AdmissionPlugin[] {
   const { enable = [], disable = [] } = options;
-  const isOn = ({ plugin, isDefault }: Entry): boolean =>
-    (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name);
-  const all = allPlugins(options, isOn);
-  const known = new Set(all.map(({ plugin }) => plugin.name));
+  const { inTree, mutations, validations } = allPlugins(options);
+  const known = new Set([...inTree, ...mutations, ...validations].map(({ plugin }) => plugin.name));
   for (const name of enable) {
     if (known.has(name)) continue;
     const why = otherPlugins.has(name) ? 'is not supported' : 'is unknown';
@@ -123,7 +128,10 @@ export function createAdmissionPlugins(options: AdmissionOptions): readonly Admi
         `${JSON.stringify(name)} in enable-admission-plugins and disable-admission-plugins overlapped`,
       );
   }
-  const on = all.filter(isOn);
+  const on = <Plugin extends { readonly name: string }>(entries: readonly Entry<Plugin>[]): readonly Plugin[] =>
+    entries
+      .filter(({ plugin, isDefault }) => (isDefault || enable.includes(plugin.name)) && !disable.includes(plugin.name))
+      .map(({ plugin }) => plugin);
   const checks = options.authorizer === undefined ? [] : [rbacEscalation(options.authorizer)];
-  return [...checks, ...on.map(({ plugin }) => plugin)];
+  return [...checks, ...on(inTree), reinvoking(on(inTree), on(mutations)), ...on(validations)];
 }

@@ -18,6 +18,8 @@ export interface PolicyOptions {
 /** One application of a policy to a request: a binding and one of its parameters. */
 export interface Application {
   readonly binding: CompiledBinding;
+  /** Tells the applications of a policy to a request apart. */
+  readonly key: string;
   /** The request in the version that the policy names. */
   readonly versioned: AdmissionAttributes;
   /** The variables of the policy's expressions. */
@@ -64,7 +66,9 @@ export async function* applications<Spec extends PolicySpec>(
         const base = requestVariables(versioned, { authorizer, store });
         const budget = new CostBudget(REQUEST_COST_MAX);
         const variables = withVariables(policy, { ...base, params: toCel(param) }, budget);
-        if (conditionsHold(policy.conditions, () => variables)) yield { binding, versioned, variables, budget };
+        if (!conditionsHold(policy.conditions, () => variables)) continue;
+        const { namespace: paramNamespace = '', name = '' } = param?.metadata ?? {};
+        yield { binding, key: `${binding.name} ${paramNamespace}/${name}`, versioned, variables, budget };
       }
     } catch (error) {
       if (!(error instanceof CelError)) throw error;

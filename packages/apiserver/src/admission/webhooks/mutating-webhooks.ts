@@ -1,40 +1,36 @@
 import { applyJsonPatch, equalJson, mutatingWebhookConfigurations, newInternalError, type JsonObject } from '@naru/api';
-import type { AdmissionAttributes, AdmissionPlugin, AdmissionStore } from '../admission.ts';
+import type { AdmissionAttributes, AdmissionStore } from '../admission.ts';
+import { imageOf, type DynamicMutation } from '../reinvocation.ts';
 import { acceptObject } from './accept-object.ts';
 import { isExempt } from './match-resources.ts';
 import { acceptVersioned } from './versioned-attributes.ts';
 import { callWebhook, webhookAttributes, type CompiledWebhook, type WebhookCallOptions } from './webhook-call.ts';
 import { WebhookSource } from './webhook-source.ts';
 
-export interface MutatingWebhookOptions extends WebhookCallOptions {
-  /** Run once more after a change: what they set by the object may have to be set for what is new in it. */
-  readonly reinvoked: readonly AdmissionPlugin[];
-}
-
 /**
  * Asks the webhooks of MutatingWebhookConfigurations, one after another. Those that want it are asked again when the object
  * was changed after they saw it.
  */
-export function mutatingWebhooks(options: MutatingWebhookOptions): AdmissionPlugin {
+export function mutatingWebhooks(options: WebhookCallOptions): DynamicMutation {
   const source = new WebhookSource(mutatingWebhookConfigurations);
   return {
     name: 'MutatingAdmissionWebhook',
     handles: (_operation, resource) => !isExempt(resource),
-    async admit(attributes, store) {
+    async begin(attributes, store) {
       const webhooks = source.list(store);
-      if (webhooks.length === 0) return;
       const seen = new Map<CompiledWebhook, string>();
       let changed = false;
       for (const webhook of webhooks) changed = (await ask(webhook, attributes, store, seen)) || changed;
-      if (!changed) return;
-      for (const plugin of options.reinvoked)
-        if (plugin.handles(attributes.operation, attributes.resource, attributes.subresource))
-          await plugin.admit?.(attributes, store);
-      for (const webhook of webhooks) {
-        const before = seen.get(webhook);
-        const isAskedAgain = before !== undefined && webhook.webhook.reinvocationPolicy === 'IfNeeded';
-        if (isAskedAgain && before !== JSON.stringify(attributes.object)) await ask(webhook, attributes, store, seen);
-      }
+      return {
+        changed,
+        async again() {
+          for (const webhook of webhooks) {
+            const before = seen.get(webhook);
+            const isAskedAgain = before !== undefined && webhook.webhook.reinvocationPolicy === 'IfNeeded';
+            if (isAskedAgain && before !== imageOf(attributes)) await ask(webhook, attributes, store, seen);
+          }
+        },
+      };
     },
   };
 
@@ -50,7 +46,7 @@ export function mutatingWebhooks(options: MutatingWebhookOptions): AdmissionPlug
     const response = await callWebhook(webhook, versioned, { ...options, store });
     const changed = patchObject(webhook.webhook.name, versioned, response);
     if (changed) await acceptVersioned(attributes, versioned);
-    seen.set(webhook, JSON.stringify(attributes.object));
+    seen.set(webhook, imageOf(attributes));
     return changed;
   }
 }
