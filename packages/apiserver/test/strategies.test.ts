@@ -12,6 +12,7 @@ const resources: Readonly<Record<string, { group: string; resource: string; mode
   Node: { group: '', resource: 'nodes', model: 'V1Node' },
   Namespace: { group: '', resource: 'namespaces', model: 'V1Namespace' },
   ConfigMap: { group: '', resource: 'configmaps', model: 'V1ConfigMap' },
+  Endpoints: { group: '', resource: 'endpoints', model: 'V1Endpoints' },
   Secret: { group: '', resource: 'secrets', model: 'V1Secret' },
   Event: { group: '', resource: 'events', model: 'CoreV1Event' },
   LimitRange: { group: '', resource: 'limitranges', model: 'V1LimitRange' },
@@ -893,6 +894,30 @@ void t.test('a pod’s deletion waits for its kubelet only', async (t) => {
   const fields = strategyOf('Pod').selectableFields;
   t.equal(fields?.['spec.nodeName']?.(on('n', 'Running')), 'n');
   t.equal(fields?.['status.phase']?.(on('n', 'Running')), 'Running');
+});
+
+void t.test('what is not there is Go’s zero value', async (t) => {
+  const preferred = { weight: 1, podAffinityTerm: {} };
+  const affinity = {
+    nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1 }] },
+    podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [preferred, { weight: 1 }] },
+  };
+  const terms = 'spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution';
+  const { errors } = create('Pod', pod({ affinity, readinessGates: [{}] }, { livenessProbe: { httpGet: {} } }));
+  t.strictSame(
+    errors.filter((each) => !/name part must consist/u.test(each)),
+    [
+      'spec.containers[0].livenessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive',
+      ...[0, 1].flatMap((i) => [
+        `${terms}[${i}].podAffinityTerm.topologyKey: Required value: can not be empty`,
+        `${terms}[${i}].podAffinityTerm.topologyKey: Invalid value: "": name part must be non-empty`,
+      ]),
+      'spec.readinessGates[0].conditionType: Invalid value: "": name part must be non-empty',
+    ],
+  );
+  t.match(create('Endpoints', { subsets: [{ addresses: [{ ip: '10.0.0.1' }], ports: [{}] }] }).errors, [
+    'subsets[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive',
+  ]);
 });
 
 void t.test('an object that lacks everything is refused or stored, never an error of ours', async (t) => {

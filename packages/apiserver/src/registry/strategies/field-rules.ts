@@ -26,7 +26,8 @@ export function invalidAll(path: string, value: unknown, messages: readonly stri
 export const dnsLabel = (path: string, value: string): FieldError[] => invalidAll(path, value, isDns1123Label(value));
 export const dnsSubdomain = (path: string, value: string): FieldError[] =>
   invalidAll(path, value, isDns1123Subdomain(value));
-export const labelName = (path: string, value: string): FieldError[] => invalidAll(path, value, isQualifiedName(value));
+// As in Go, a text that is not there is an empty one.
+export const labelName = (path: string, value = ''): FieldError[] => invalidAll(path, value, isQualifiedName(value));
 
 /** Required when empty, else a DNS label. */
 export function requiredDnsLabel(path: string, value: string | undefined): FieldError[] {
@@ -59,7 +60,7 @@ export function portNumber(path: string, value: number): FieldError[] {
   return invalidAll(path, value, isValidPortNum(value));
 }
 
-export function portNumberOrName(path: string, value: IntOrString): FieldError[] {
+export function portNumberOrName(path: string, value: IntOrString = 0): FieldError[] {
   return typeof value === 'number' ? portNumber(path, value) : invalidAll(path, value, isValidPortName(value));
 }
 

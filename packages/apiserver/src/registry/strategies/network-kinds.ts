@@ -59,7 +59,7 @@ function validateEndpoints(object: UnstructuredObject): FieldError[] {
       if (name === '') {
         if (ports.length > 1) errors.push(fieldRequired(`${at}.name`));
       } else errors.push(...dnsLabel(`${at}.name`, name));
-      errors.push(...portNumber(`${at}.port`, port), ...oneOf(`${at}.protocol`, protocol, protocols));
+      errors.push(...portNumber(`${at}.port`, port ?? 0), ...oneOf(`${at}.protocol`, protocol, protocols));
     }
     return errors;
   });

@@ -51,10 +51,7 @@ export function validateTaints(path: string, taints: readonly Taint[] | undefine
   const seen = new Set<string>();
   return (taints ?? []).flatMap(({ key, value = '', effect }, i) => {
     const at = `${path}[${i}]`;
-    const errors = [
-      ...labelName(`${at}.key`, key ?? ''),
-      ...invalidAll(`${at}.value`, value, isValidLabelValue(value)),
-    ];
+    const errors = [...labelName(`${at}.key`, key), ...invalidAll(`${at}.value`, value, isValidLabelValue(value))];
     if (effect === undefined || effect === '') errors.push(fieldRequired(`${at}.effect`));
     else if (!effects.includes(effect)) errors.push(fieldNotSupported(`${at}.effect`, effect, effects));
     const id = `${key}:${effect}`;
@@ -88,7 +85,8 @@ function validateNodeAffinity(path: string, { nodeAffinity }: Affinity): FieldEr
         requiredTerms.nodeSelectorTerms,
       ),
     );
-  for (const [i, { weight, preference }] of (
+  // As in Go, a struct that is not there is one without fields.
+  for (const [i, { weight, preference = {} }] of (
     nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution ?? []
   ).entries()) {
     const at = `${path}.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
@@ -139,7 +137,7 @@ function validateNodeRequirement(path: string, { key, operator, values = [] }: R
     default:
       errors.push(fieldInvalid(`${path}.operator`, operator, 'not a valid selector operator'));
   }
-  errors.push(...labelName(`${path}.key`, key ?? ''));
+  errors.push(...labelName(`${path}.key`, key));
   for (const [i, value] of values.entries())
     errors.push(...invalidAll(`${path}.values[${i}]`, value, isValidLabelValue(value)));
   return errors;
@@ -175,7 +173,7 @@ function validatePodAffinity(
   const errors: FieldError[] = [];
   for (const [i, term] of (affinity.requiredDuringSchedulingIgnoredDuringExecution ?? []).entries())
     errors.push(...validateAffinityTerm(`${path}.requiredDuringSchedulingIgnoredDuringExecution[${i}]`, term));
-  for (const [i, { weight, podAffinityTerm }] of (
+  for (const [i, { weight, podAffinityTerm = { topologyKey: '' } }] of (
     affinity.preferredDuringSchedulingIgnoredDuringExecution ?? []
   ).entries()) {
     const at = `${path}.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
@@ -203,7 +201,7 @@ function validateAffinityTerm(path: string, term: AffinityTerm): FieldError[] {
 }
 
 function topologyKey(path: string, key: string | undefined): FieldError[] {
-  return [...required(path, key, 'can not be empty'), ...labelName(path, key ?? '')];
+  return [...required(path, key, 'can not be empty'), ...labelName(path, key)];
 }
 
 const unsatisfiableActions = ['DoNotSchedule', 'ScheduleAnyway'];
@@ -219,7 +217,7 @@ export function validateTopologySpread(path: string, constraints: PodSpec['topol
     errors.push(
       ...((key ?? '') === ''
         ? [fieldRequired(`${at}.topologyKey`, 'can not be empty')]
-        : labelName(`${at}.topologyKey`, key ?? '')),
+        : labelName(`${at}.topologyKey`, key)),
     );
     if (!unsatisfiableActions.includes(whenUnsatisfiable))
       errors.push(fieldNotSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable, unsatisfiableActions));
