@@ -323,7 +323,8 @@ function compileModel({ name, fields }: ModelSchema): CompiledModel {
       owner: goName,
       field: composite ? undefined : key,
       goType: field.goType,
-      required: field.required === true,
+      // An empty list of managedFields takes them away, where none leaves them.
+      required: field.required === true || key === 'managedFields',
     });
     compiled.set(key, {
       composite,

@@ -18,7 +18,9 @@ const models: Readonly<Record<string, string>> = {
   ConfigMap: 'V1ConfigMap',
   Deployment: 'V1Deployment',
   Pod: 'V1Pod',
+  ReplicationController: 'V1ReplicationController',
   Service: 'V1Service',
+  ServiceAccount: 'V1ServiceAccount',
 };
 const ownerOf = (
   object: UnstructuredObject,
@@ -29,7 +31,7 @@ const ownerOf = (
   subresource,
   apiVersion: object.apiVersion,
   modelOf: () => ({ model: models[object.kind] ?? object.kind }),
-  hasStatus: object.kind !== 'ConfigMap',
+  resetFields: object.kind === 'ConfigMap' ? [] : [subresource === 'status' ? 'spec' : 'status'],
   now,
 });
 type Fields = Record<string, unknown>;
@@ -299,9 +301,74 @@ await t.test('lists by key', async (t) => {
     'failed to create typed patch object (default/x; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name="a"]',
   );
   t.match(
-    refusal(() => apply(undefined, deployment(1, [{ image: 'i' }]), 'm')).message,
+    refusal(() => apply(undefined, object('ServiceAccount', { secrets: [{ namespace: 'n' }] }), 'm')).message,
     /element 0: .* omits key field "name"/u,
   );
+  t.match(
+    fieldsOf(apply(undefined, deployment(1, [{ image: 'i' }]), 'm'), 'm'),
+    { 'f:spec': { 'f:template': { 'f:spec': { 'f:containers': { 'k:{"name":""}': { 'f:image': {} } } } } } },
+    'a key that is required is empty where it lacks: validation refuses it',
+  );
+});
+
+await t.test('what Go always writes is there before anybody sets it', async (t) => {
+  const owned = (spec: Fields, kind = 'Deployment'): unknown =>
+    (fieldsOf(update(undefined, object(kind, { spec }), 'm'), 'm', 'Update') as Fields)['f:spec'];
+  const labels = { metadata: { labels: { a: 'b' } } };
+  t.strictSame(owned({ template: labels }), { 'f:template': { 'f:metadata': { 'f:labels': { '.': {}, 'f:a': {} } } } });
+  t.strictSame(
+    owned({ template: labels }, 'ReplicationController'),
+    { 'f:template': { '.': {}, 'f:metadata': { '.': {}, 'f:labels': { '.': {}, 'f:a': {} } } } },
+    'a template that is a pointer is new with all that is in it',
+  );
+  const limits = { resources: { limits: { cpu: '1' } } };
+  const first = update(undefined, object('Pod', { spec: { containers: [container('c', 'i', limits)] } }), 'm');
+  const without = update(first, object('Pod', { spec: { containers: [container('c', 'i')] } }), 'n');
+  t.strictSame(
+    fieldsOf(without, 'm', 'Update'),
+    {
+      'f:spec': {
+        'f:containers': { 'k:{"name":"c"}': { '.': {}, 'f:image': {}, 'f:name': {}, 'f:resources': {} } },
+      },
+    },
+    'what is taken out of a struct leaves it',
+  );
+});
+
+await t.test('what a write cannot set is not owned by it', async (t) => {
+  const write = (resetFields: readonly string[], subresource: string): unknown => {
+    const copy = object(
+      'Deployment',
+      { spec: { replicas: 1 }, status: { replicas: 1 } },
+      { labels: { a: 'b' }, finalizers: ['a/b'] },
+    );
+    inOneVersion(trackUpdate(copy, undefined, { ...ownerOf(copy, 'm', subresource), resetFields }));
+    return fieldsOf(copy, 'm', 'Update');
+  };
+  t.strictSame(write(['spec', 'metadata.labels'], 'status'), {
+    'f:metadata': { 'f:finalizers': { '.': {}, 'v:"a/b"': {} } },
+    'f:status': { 'f:replicas': {} },
+  });
+  t.strictSame(write(['spec', 'metadata'], 'status'), { 'f:status': { 'f:replicas': {} } });
+});
+
+await t.test('entries that a client sends', async (t) => {
+  const live = update(undefined, configMap({ a: '1' }), 'one');
+  const entry = {
+    manager: 'given',
+    operation: 'Apply',
+    apiVersion: 'v1',
+    fieldsType: 'FieldsV1',
+    fieldsV1: { 'f:data': { 'f:a': {} } },
+  };
+  const managersAfter = (managedFields: object[]): string[] | undefined => {
+    const written = update(live, configMap({ a: '1', b: '1' }, { managedFields }), 'two');
+    return written.metadata.managedFields?.map(({ manager }) => manager ?? '');
+  };
+  t.strictSame(managersAfter([entry]), ['given', 'two']);
+  for (const wrong of [{ operation: 'Guess' }, { apiVersion: '' }, { fieldsType: 'FieldsV9' }, { fieldsV1: { a: {} } }])
+    t.strictSame(managersAfter([{ ...entry, ...wrong }]), ['one', 'two'], `${JSON.stringify(wrong)} is as if not sent`);
+  t.equal(managersAfter([]), undefined, 'an empty list takes all away');
 });
 
 await t.test('kinds without a schema: maps by field, lists as a whole', async (t) => {

@@ -1,4 +1,5 @@
 import { accessRequests } from './access-requests.ts';
+import { APPLY_NAMESPACE, applyRequests } from './apply-requests.ts';
 import { definitionRequests } from './definition-requests.ts';
 import { requestsOf } from './kind-requests.ts';
 import { NAMESPACE, workloadSamples } from './kind-samples.ts';
@@ -28,5 +29,8 @@ const namespace = (name: string): CorpusRequest[] => [
 export const corpus: readonly CorpusRequest[] = [
   ...namespace(NAMESPACE),
   ...[...workloadSamples, ...policySamples].flatMap(requestsOf),
-  ...[...podRequests, ...accessRequests, ...serverRequests, ...definitionRequests].map(withTypeMeta),
+  ...[...podRequests, ...accessRequests, ...serverRequests].map(withTypeMeta),
+  ...namespace(APPLY_NAMESPACE),
+  ...applyRequests,
+  ...definitionRequests.map(withTypeMeta),
 ];

@@ -1,4 +1,5 @@
 import type { KnownDifference } from './known-difference.ts';
+import { ownershipDifferences } from './ownership-differences.ts';
 
 /** What 1.20's printers say more or less of; columns are compared by their cells. */
 const tables: readonly KnownDifference[] = [
@@ -188,7 +189,8 @@ const behaviour: readonly KnownDifference[] = [
     reason: 'Some strategies validate twice, which only says the same causes twice.',
     why: 'choice',
     at: /^body\.details\.causes$/u,
-    request: /^((csidrivers|csinodes|daemonsets|replicasets|jobs)\S+: |pods: add a finalizer too late$)/u,
+    request:
+      /^((csidrivers|csinodes|daemonsets|replicasets|jobs)\S+: |pods: add a finalizer too late$|apply: an? (owner without uid|new one with a uid|old one with another uid)$)/u,
   },
   {
     reason: 'Addresses of endpoints may be loopback ones: without root, pods have no others.',
@@ -337,11 +339,6 @@ const admission: readonly KnownDifference[] = [
     at: /metadata\.annotations$/u,
     request: /^daemonsets/u,
   },
-  {
-    reason: 'A patch of the status of a Deployment or a VolumeAttachment changes its labels, too.',
-    why: 'lacking',
-    at: /metadata\.labels\.ofStatus$/u,
-  },
 ];
 
 const chance: readonly KnownDifference[] = [
@@ -377,5 +374,6 @@ export const knownDifferences: readonly KnownDifference[] = [
   ...go,
   ...refusals,
   ...admission,
+  ...ownershipDifferences,
   ...chance,
 ];

@@ -1,5 +1,6 @@
 /** Takes out of answers what no two servers have alike: uids, versions, times, generated names and addresses. */
-import { newerFields, trackedOtherwise } from './newer-fields.ts';
+import { maskManagedFields } from './managed-fields-mask.ts';
+import { newerFields } from './newer-fields.ts';
 import type { Answer } from './request.ts';
 
 const DAY_MS = 86_400_000;
@@ -75,6 +76,11 @@ function maskText(text: string, near: number): string {
     .replaceAll(/\beyJ[\w-]+\.[\w-]+\.[\w-]+/gu, 'JWT');
 }
 
+/** What managedFields say of fields. */
+function ownersOf(fields: readonly string[] = []): readonly string[] {
+  return fields.map((field) => `f:${field}`);
+}
+
 function nameOf(object: unknown): string {
   return (object as { metadata?: { name?: string } } | null)?.metadata?.name ?? '';
 }
@@ -103,13 +109,13 @@ export class Masks {
     if (Array.isArray(value)) return this.#list(value, field);
     if (typeof value !== 'object' || value === null) return value;
     const masked: Record<string, unknown> = {};
-    const newer = newerFields[field];
+    const newer = newerFields[field] ?? ownersOf(newerFields[field.replace(/^f:/u, '')]);
     const { uid } = value as { uid?: unknown };
     for (const [key, each] of Object.entries(value)) {
-      if (newer?.includes(key) === true || trackedOtherwise(key)) continue;
+      if (newer.includes(key)) continue;
       if (key === 'resourceVersion' && typeof each === 'string' && /^\d+$/u.test(each) && each !== '0')
         masked[key] = typeof uid === 'string' && uid !== '' ? this.#versions.numberOf(uid, each) : 'VERSION';
-      else masked[key] = this.#value(each, key);
+      else masked[key] = this.#value(key === 'managedFields' ? maskManagedFields(each) : each, key);
     }
     return masked;
   }

@@ -2,7 +2,7 @@
 import type { UnstructuredObject } from '../object.ts';
 import { cloneJson, equalJson } from '../patch/json.ts';
 import { newStatusError, newUnknownError, type StatusCause, type StatusError } from '../status.ts';
-import { changesByVersion, changesIn, withoutLost, type Versioned } from './changes.ts';
+import { changesByVersion, changesIn, inVersion, withoutLost, type Versioned } from './changes.ts';
 import {
   isOf,
   metaOf,
@@ -92,9 +92,10 @@ function* entriesBeforeApply(live: UnstructuredObject | undefined, application: 
   const entries = storedEntries(live).filter((each) => typeIn(application, each.meta.apiVersion) !== undefined);
   if (live === undefined) return entries;
   if (entries.length > 0) return yield* reconcileEntries(entries, live, application);
-  const owner = { ...application, manager: 'before-first-apply', subresource: '', hasStatus: false };
-  const set = changedFields({}, ownedPart(live, owner), typeIn(application, live.apiVersion));
-  return [{ meta: metaOf('Update', live.apiVersion, owner), set }];
+  const { apiVersion } = application;
+  const all = ownedPart(yield* inVersion(live, apiVersion), application);
+  const set = changedFields({}, all, typeIn(application, apiVersion));
+  return [{ meta: metaOf('Update', apiVersion, { ...application, manager: 'before-first-apply' }), set }];
 }
 
 function refuseConflicts(entries: readonly Entry[], conflictsOf: (entry: Entry) => FieldSet | undefined): void {

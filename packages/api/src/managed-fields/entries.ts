@@ -1,5 +1,6 @@
 /** Entries of metadata.managedFields, and what of an object they are about (k8s.io/apimachinery/pkg/util/managedfields). */
 import type { ObjectMeta, UnstructuredObject } from '../object.ts';
+import { isJsonObject, type JsonObject } from '../patch/json.ts';
 import type { JsonSchema } from '../structural/structural-schema.ts';
 import { LEAF, parseFieldsV1, union, type FieldSet } from './field-set.ts';
 import { structuralType, type Typed } from './shape.ts';
@@ -23,8 +24,8 @@ export interface FieldOwnership {
   readonly apiVersion: string;
   /** The kind's fields in a version; undefined: there is no such version, and who owned fields of it owns none. */
   modelOf(apiVersion: string): KindModel | undefined;
-  /** Whether the kind's status is written by a subresource of its own. */
-  readonly hasStatus: boolean;
+  /** Fields that the write cannot set, such as `status` or `metadata.labels`: nobody owns them by it. */
+  readonly resetFields: readonly string[];
   /** RFC 3339. */
   readonly now: string;
 }
@@ -56,17 +57,22 @@ export const ignored: FieldSet = {
 export const ignoredMeta = new Set(Object.keys(ignored['f:metadata'] ?? {}).map((element) => element.slice(2)));
 
 /** The part of an object that a write to it, or to its subresource, can set. */
-export function ownedPart(
-  object: UnstructuredObject,
-  { subresource, hasStatus }: FieldOwnership,
-): Record<string, unknown> {
-  if (subresource === 'status' || subresource === 'approval')
-    return object['status'] === undefined ? {} : { status: object['status'] };
-  const { apiVersion: _apiVersion, kind: _kind, metadata, ...part } = object;
+export function ownedPart(object: UnstructuredObject, { resetFields }: FieldOwnership): Record<string, unknown> {
+  const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = object;
   const meta: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(metadata)) if (!ignoredMeta.has(field)) meta[field] = value;
-  if (hasStatus) delete part['status'];
-  return Object.keys(meta).length === 0 ? part : { metadata: meta, ...part };
+  const part: Record<string, unknown> = Object.keys(meta).length === 0 ? rest : { metadata: meta, ...rest };
+  for (const path of resetFields) {
+    const [field = '', below] = path.split('.', 2);
+    if (below === undefined) delete part[field];
+    else if (isJsonObject(part[field])) part[field] = without(part[field], below);
+  }
+  return part;
+}
+
+function without(object: JsonObject, field: string): JsonObject {
+  const { [field]: _dropped, ...rest } = object;
+  return rest;
 }
 
 /** Undefined: there is no such version. */
@@ -94,6 +100,7 @@ export function decodeEntries(entries: readonly ManagedFieldsEntry[] | undefined
   try {
     return (entries ?? []).map(({ fieldsV1, ...meta }) => {
       if (meta.operation !== 'Apply' && meta.operation !== 'Update') throw new Error('unknown operation');
+      if ((meta.apiVersion ?? '') === '' || meta.fieldsType !== 'FieldsV1') throw new Error('unknown fields');
       return { meta, set: parseFieldsV1(fieldsV1) };
     });
   } catch {
@@ -101,8 +108,10 @@ export function decodeEntries(entries: readonly ManagedFieldsEntry[] | undefined
   }
 }
 
+/** Whether a client takes all entries away: by an empty list, or by an empty entry. */
 export function isReset(entries: readonly ManagedFieldsEntry[] | undefined): boolean {
-  return entries?.length === 1 && Object.keys(entries[0] ?? {}).length === 0;
+  if (entries === undefined || entries.length > 1) return false;
+  return Object.keys(entries[0] ?? {}).length === 0;
 }
 
 /** Upstream's order: appliers first, then by time, manager, version and subresource. */

@@ -33,6 +33,14 @@ export function fieldsOfLastApplied(live: UnstructuredObject, application: Appli
   return difference(setOf(applied, type), differs);
 }
 
+/** With fields in the order in which kubectl has them. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isJsonObject(value)) return value;
+  const names = Object.keys(value).toSorted();
+  return Object.fromEntries(names.map((name) => [name, sorted(value[name])]));
+}
+
 /** Keeps the annotation, where there is one, as what is applied. */
 export function withLastApplied(object: UnstructuredObject, application: Application): UnstructuredObject {
   const { annotations } = object.metadata;
@@ -41,7 +49,7 @@ export function withLastApplied(object: UnstructuredObject, application: Applica
   const { [LAST_APPLIED]: _last, ...others } = metadata.annotations ?? {};
   const { annotations: _annotations, ...meta } = metadata;
   const hasOthers = Object.keys(others).length > 0;
-  const text = JSON.stringify({ ...config, metadata: hasOthers ? { ...meta, annotations: others } : meta });
+  const text = JSON.stringify(sorted({ ...config, metadata: hasOthers ? { ...meta, annotations: others } : meta }));
   annotations[LAST_APPLIED] = `${text}\n`;
   const bytes = Object.entries(annotations).reduce(
     (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),

@@ -20,7 +20,8 @@ import { difference, union } from './field-set.ts';
 
 /**
  * Sets metadata.managedFields of an object that is about to replace `old` (undefined: it is new) by anything but apply: the
- * manager owns what it changed, and nobody else does. A client may write the entries itself, and `[{}]` takes them all away.
+ * manager owns what it changed, and nobody else does. A client may write the entries itself; `[]` and `[{}]` take them all
+ * away.
  */
 export function* trackUpdate(
   object: UnstructuredObject,

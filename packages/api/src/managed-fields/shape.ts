@@ -100,7 +100,6 @@ export function shapeOf(type: Typed, value: unknown): Shape {
   if (!isJsonObject(value)) return 'leaf';
   switch (type?.type) {
     case undefined:
-    case 'any':
       return 'map';
     case 'ref': {
       const atomic = (type as FieldSchema).mapType === 'atomic' || schemaOf(type.ref)?.mapType === 'atomic';
@@ -159,9 +158,12 @@ function mapKeysOf(type: Typed): readonly string[] {
   return (type as Partial<FieldSchema> | undefined)?.listMapKeys ?? [];
 }
 
+/** Of built-in kinds, what is required is nothing of its type where it lacks: validation finds that. */
 function defaultOf(type: Typed, field: string): unknown {
   if (type?.type === 'structural') return propertyOf(type.schema, field)?.default;
-  return (fieldTypeOf(type, field) as Partial<FieldSchema> | undefined)?.default;
+  const fieldType = fieldTypeOf(type, field) as Partial<FieldSchema> | undefined;
+  if (fieldType?.default !== undefined || fieldType?.required !== true) return fieldType?.default;
+  return fieldType.type === 'integer' ? 0 : '';
 }
 
 /** How the element of a set or of a list that is a map is named. */
@@ -170,30 +172,56 @@ export function elementOf(shape: Shape, type: Typed, item: unknown): string {
 }
 
 /**
- * Fields that are structs rather than pointers in Go: they are always there, so that nobody owns them, only what is in
- * them.
+ * Fields that are structs rather than pointers in Go, as `field` or `Model.field`: they are always there, so that nobody
+ * adds or removes them, only what is in them.
  */
 const structs: ReadonlySet<string> = new Set([
   'metadata',
   'spec',
   'status',
-  'template',
   'strategy',
   'updateStrategy',
-  'resources',
+  'jobTemplate',
   'state',
   'lastState',
   'loadBalancer',
   'daemonEndpoints',
+  'kubeletEndpoint',
   'nodeInfo',
-  'involvedObject',
   'source',
+  'deprecatedSource',
+  'clientConfig',
+  'names',
+  'acceptedNames',
+  'limitResponse',
+  ...['DaemonSetSpec', 'DeploymentSpec', 'JobSpec', 'ReplicaSetSpec', 'StatefulSetSpec'].map(
+    (model) => `V1${model}.template`,
+  ),
+  'V1PodTemplate.template',
+  ...['Container', 'EphemeralContainer', 'PersistentVolumeClaimSpec'].map((model) => `V1${model}.resources`),
+  'V1IngressServiceBackend.port',
+  'V1NetworkPolicySpec.podSelector',
+  'V1ResourceClaimSpec.devices',
+  'V1ResourceSliceSpec.pool',
 ]);
 
-/** Whether a struct's field is itself owned by who adds it, not only what is in it. */
-export function isOwnedItself(type: Typed, name: string): boolean {
-  if (type?.type === 'ref' && structs.has(name)) return false;
-  if (type?.type === 'structural') return true;
+/**
+ * What is in place of a field that nobody has set, where its kind is there: Go writes structs, and what it never omits, as
+ * nothing of their type.
+ */
+export function zeroOf(type: Typed, name: string, like: unknown): unknown {
+  if (type?.type === 'structural') return type.isResource && name === 'metadata' ? {} : undefined;
+  if (type?.type !== 'ref') return undefined;
   const { required } = (fieldTypeOf(type, name) ?? {}) as Partial<FieldSchema>;
-  return required !== true;
+  if (required !== true && !structs.has(name) && !structs.has(`${type.ref}.${name}`)) return undefined;
+  if (Array.isArray(like)) return [];
+  if (isJsonObject(like)) return {};
+  switch (typeof like) {
+    case 'string':
+      return '';
+    case 'number':
+      return 0;
+    default:
+      return false;
+  }
 }

@@ -7,10 +7,10 @@ import {
   isDeclared,
   isNamedField,
   isOfType,
-  isOwnedItself,
   itemsOf,
   keyElement,
   shapeOf,
+  zeroOf,
   type StructuralType,
   type Typed,
 } from './shape.ts';
@@ -48,26 +48,25 @@ function withSelf(set: FieldSet | undefined): FieldSet {
   return hasSelf(set) ? set : { [SELF]: LEAF, ...set };
 }
 
-/** The fields that `value` has and `old` has not, or has otherwise. `ownsSelf`: what is new is itself in the set. */
-export function changedFields(old: unknown, value: unknown, type: Typed, ownsSelf = false): FieldSet | undefined {
+/** The fields that `value` has and `old` has not, or has otherwise; what is new is itself in the set. */
+export function changedFields(old: unknown, value: unknown, type: Typed): FieldSet | undefined {
   if (old === value || value === undefined) return undefined;
   const shape = shapeOf(type, value);
   if (shape === 'leaf' || (old !== undefined && shapeOf(type, old) !== shape))
     return old !== undefined && equalJson(old, value) ? undefined : LEAF;
   const children = shape === 'map' ? changedMap(old, value as JsonObject, type) : changedList(old, value as List, type);
-  if (old !== undefined) return children;
-  return ownsSelf ? withSelf(children) : (children ?? LEAF);
+  return old === undefined ? withSelf(children) : children;
 }
 
 function changedMap(old: unknown, map: JsonObject, type: Typed): FieldSet | undefined {
   const before = isJsonObject(old) ? old : undefined;
   let children: Children | undefined;
   for (const name of Object.keys(map)) {
-    const earlier = before !== undefined && Object.hasOwn(before, name) ? before[name] : undefined;
     const value = map[name];
+    const earlier =
+      before === undefined ? undefined : Object.hasOwn(before, name) ? before[name] : zeroOf(type, name, value);
     if (earlier !== undefined && typeof value !== 'object' && earlier === value) continue;
-    const ownsSelf = earlier === undefined && isOwnedItself(type, name);
-    const changed = changedFields(earlier, value, fieldTypeOf(type, name), ownsSelf);
+    const changed = changedFields(earlier, value, fieldTypeOf(type, name));
     if (changed !== undefined) (children ??= {})[`f:${name}`] = changed;
   }
   return children;
@@ -82,9 +81,7 @@ function changedList(old: unknown, list: List, type: Typed): FieldSet | undefine
   let children: Children | undefined;
   for (const item of list) {
     const element = elementOf(shape, type, item);
-    const changed = before.has(element)
-      ? changedFields(before.get(element), item, items)
-      : withSelf(changedFields(undefined, item, items, true));
+    const changed = changedFields(before.get(element), item, items);
     if (changed !== undefined) (children ??= {})[element] = changed;
   }
   return children;
@@ -105,19 +102,19 @@ function indexOf(list: unknown, type: Typed): Map<string, unknown> {
 /** The fields that `old` has and `value` has not. */
 export function removedFields(old: unknown, value: unknown, type: Typed): FieldSet | undefined {
   if (old === undefined || old === value) return undefined;
-  if (value === undefined) return withSelf(changedFields(undefined, old, type, true));
+  if (value === undefined) return changedFields(undefined, old, type);
   const shape = shapeOf(type, old);
   if (shape === 'leaf' || shapeOf(type, value) !== shape) return undefined;
   let children: Children | undefined;
   if (shape === 'map') {
     const [before, after] = [old as JsonObject, value as JsonObject];
     for (const name of Object.keys(before)) {
-      if (typeof before[name] !== 'object' && Object.hasOwn(after, name)) continue;
-      const removed = removedFields(
-        before[name],
-        Object.hasOwn(after, name) ? after[name] : undefined,
-        fieldTypeOf(type, name),
-      );
+      const earlier = before[name];
+      let rest: unknown;
+      if (Object.hasOwn(after, name)) rest = after[name];
+      else if (typeof earlier === 'object') rest = zeroOf(type, name, earlier);
+      if (typeof earlier !== 'object' && rest !== undefined) continue;
+      const removed = removedFields(earlier, rest, fieldTypeOf(type, name));
       if (removed !== undefined) (children ??= {})[`f:${name}`] = removed;
     }
   } else if (!equalJson(old, value)) {
@@ -228,8 +225,10 @@ export function applyProblems(value: unknown, type: Typed, path = ''): string[] 
   const seen = new Set<string>();
   return (value as List).flatMap((item, i) => {
     if (shape === 'list-map') {
-      if (!isJsonObject(item))
-        return [`${path}: element ${i}: associative list with keys may not have non-map elements`];
+      if (!isJsonObject(item)) {
+        const what = item === null ? 'a null element' : 'non-map elements';
+        return [`${path}: element ${i}: associative list with keys may not have ${what}`];
+      }
       const { missing } = keyElement(type, item);
       if (missing !== undefined)
         return [

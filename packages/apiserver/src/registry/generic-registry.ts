@@ -13,9 +13,7 @@ import {
   newModifiedConflict,
   newNotFound,
   newUnknownError,
-  trackUpdate,
   type FieldError,
-  type KindModel,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
@@ -33,11 +31,13 @@ import {
   validateObjectMetaUpdate,
 } from './object-meta.ts';
 import { countsGenerations } from './generations.ts';
-import { builtInVersions, withVersions, type KindVersions } from './kind-versions.ts';
+import { builtInVersions, type KindVersions } from './kind-versions.ts';
 import type { RequestContext } from './request-context.ts';
+import { keepAllButStatus, resetFieldsOf } from './reset-fields.ts';
 import type { StorageHooks, Transition } from './storage-hooks.ts';
 import type { StorageVersion } from './storage-version.ts';
 import type { ResourceRegistration, Strategy, StrategyContext } from './strategy.ts';
+import { trackFields } from './track-fields.ts';
 
 /** Tries of a create whose name is generated and taken. */
 const GENERATE_NAME_TRIES_MAX = 8;
@@ -322,7 +322,6 @@ export class GenericRegistry {
   ): Promise<Transition | undefined> {
     const { strategy, resource } = this;
     ensureNamespace(object, resource, context.namespace);
-    checkPreconditions(resource, old, object.metadata.uid, undefined);
     if (strategy.allowUnconditionalUpdate === false && (object.metadata.resourceVersion ?? '') === '')
       throw newInvalid(resource, old.metadata.name ?? '', [
         fieldInvalid('metadata.resourceVersion', 0, 'must be specified for an update'),
@@ -338,7 +337,7 @@ export class GenericRegistry {
     if (subresource === 'status') {
       if (strategy.prepareForStatusUpdate !== undefined)
         strategy.prepareForStatusUpdate(object, old, strategyContext(context));
-      else keepAllButStatus(object, old);
+      else keepAllButStatus(object, old, strategy);
       this.check(object, [
         ...validateObjectMeta(object.metadata, resource),
         ...errors,
@@ -380,23 +379,14 @@ export class GenericRegistry {
     if (changed) object.metadata.generation = before + 1;
   }
 
-  /** What a client changes is its own from here on; what admission and strategies change is nobody's. */
   async #trackFields(
     object: UnstructuredObject,
     old: UnstructuredObject | undefined,
     context: RequestContext,
   ): Promise<void> {
-    const { fieldManager } = context;
-    if (fieldManager === undefined) {
-      if (old?.metadata.managedFields === undefined) delete object.metadata.managedFields;
-      else object.metadata.managedFields = old.metadata.managedFields;
-    } else if (!fieldManager.applies) {
-      const { name: manager, subresource, apiVersion = object.apiVersion } = fieldManager;
-      const { versions } = this;
-      const modelOf = (version: string): KindModel | undefined => versions.modelOf(version);
-      const owner = { manager, subresource, apiVersion, modelOf, hasStatus: this.#hasStatus };
-      await withVersions(trackUpdate(object, old, { ...owner, now: formatTime(context.nowMs) }), versions);
-    }
+    const { versions, resource, strategy } = this;
+    const resetFields = resetFieldsOf(resource, strategy, context.fieldManager?.subresource ?? '');
+    await trackFields(object, { old, versions, resetFields }, context);
   }
 
   /** @throws StatusError Invalid with all of them, if there are any. */
@@ -481,13 +471,6 @@ function isReadyToGo(object: UnstructuredObject, old: UnstructuredObject): boole
     (object.kind !== 'Namespace' ||
       ((object['spec'] as { finalizers?: string[] } | undefined)?.finalizers ?? []).length === 0)
   );
-}
-
-function keepAllButStatus(object: UnstructuredObject, old: UnstructuredObject): void {
-  for (const field of Object.keys(object))
-    if (field !== 'status' && field !== 'metadata' && !(field in old)) delete object[field];
-  for (const [field, value] of Object.entries(old))
-    if (field !== 'status' && field !== 'metadata') object[field] = value;
 }
 
 /** Whether anything but metadata and status differs. */

@@ -159,8 +159,20 @@ export function validateObjectMeta(meta: ObjectMeta, resource: Resource): FieldE
     ...validateAnnotations(meta.annotations, 'metadata.annotations'),
     ...validateOwnerReferences(meta.ownerReferences),
     ...validateFinalizers(meta.finalizers, resource),
+    ...validateManagers(meta.managedFields),
   );
   return errors;
+}
+
+/** Of the name of a field manager. */
+export const FIELD_MANAGER_BYTES_MAX = 128;
+
+function validateManagers(entries: ObjectMeta['managedFields'] = []): FieldError[] {
+  return entries.flatMap(({ manager = '' }, i) =>
+    Buffer.byteLength(manager) > FIELD_MANAGER_BYTES_MAX
+      ? [fieldTooLong(`metadata.managedFields[${i}].manager`, FIELD_MANAGER_BYTES_MAX)]
+      : [],
+  );
 }
 
 const immutable = (field: string, value: unknown): FieldError => fieldInvalid(field, value, 'field is immutable');

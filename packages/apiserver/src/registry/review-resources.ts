@@ -51,7 +51,7 @@ export function createReviewResources(options: ReviewOptions): readonly VirtualR
 function virtual(
   resource: Resource,
   answer: (object: UnstructuredObject, request: VirtualRequest) => unknown,
-): VirtualResource {
+): VirtualResource & Required<Pick<VirtualResource, 'create'>> {
   return {
     resource,
     async create(object, request) {
@@ -118,7 +118,7 @@ function selfSubjectAccessReview({ authorizer }: ReviewOptions): VirtualResource
 }
 
 function selfSubjectRulesReview({ authorizer }: ReviewOptions): VirtualResource {
-  return virtual(selfSubjectRulesReviews, (object, { user }) => {
+  const { resource, create } = virtual(selfSubjectRulesReviews, (object, { user }) => {
     const { namespace = '' } = (object['spec'] ?? {}) as { namespace?: string };
     if (namespace === '') throw newBadRequest('no namespace on request');
     const rules = authorizer.rbac.rulesFor(user, namespace);
@@ -139,6 +139,8 @@ function selfSubjectRulesReview({ authorizer }: ReviewOptions): VirtualResource 
       ...(isNode ? { evaluationError: 'node authorizer does not support user rule resolution' } : {}),
     };
   });
+  // It is answered with a new object, which does not say what was asked.
+  return { resource, create: async (...asked) => ({ ...(await create(...asked)), metadata: {}, spec: {} }) };
 }
 
 function specOf(object: UnstructuredObject): ReviewSpec {

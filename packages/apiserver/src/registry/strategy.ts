@@ -36,6 +36,11 @@ export interface Strategy {
   /** For the status subresource. Default: everything but `status` and metadata's managed fields stays the old. */
   prepareForStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject, context: StrategyContext): void;
   validateStatusUpdate?(object: UnstructuredObject, old: UnstructuredObject): readonly FieldError[];
+  /**
+   * Fields that a write of the object ('') or by a subresource cannot set, such as `spec` or `metadata.labels`. Default:
+   * `status` if there is a status subresource, and `spec` of that.
+   */
+  readonly resetFields?: Readonly<Record<string, readonly string[]>>;
   /** Of subresources other than status that hold a part of the object. */
   readonly subresources?: Readonly<Record<string, SubresourceStrategy>>;
   /** Whether generation counts up: default, when anything but metadata and status differs. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditEntry } from '../audit/auditor.ts';
 import type { UserInfo } from '../authentication/authenticator.ts';
+import { FIELD_MANAGER_BYTES_MAX } from '../registry/object-meta.ts';
 import type { FieldManager, FieldValidation, RequestContext } from '../registry/request-context.ts';
 import type { GenericRegistry } from '../registry/generic-registry.ts';
 import {
@@ -68,8 +69,6 @@ export function requestContextOf(request: ApiRequest): RequestContext {
     },
   };
 }
-
-const FIELD_MANAGER_BYTES_MAX = 128;
 
 /** `fieldManager` and `force` of the query; a client that names no manager is known by its User-Agent. */
 function fieldManagerOf({ info, query, raw }: ApiRequest): FieldManager {

@@ -11,12 +11,13 @@ import {
   newTypedPatchError,
   patchTypes,
   type Application,
-  type ObjectMeta,
   type Resource,
   type UnstructuredObject,
 } from '@naru/api';
-import { withVersions, type KindVersions } from '../registry/kind-versions.ts';
+import type { GenericRegistry } from '../registry/generic-registry.ts';
+import { withVersions } from '../registry/kind-versions.ts';
 import type { RequestContext } from '../registry/request-context.ts';
+import { resetFieldsOf } from '../registry/reset-fields.ts';
 import { requiredBody, type ApiRequest } from './api-request.ts';
 import { goJsonError, mediaTypeOf, parseBody, unsupportedMediaType } from './object-body.ts';
 import { booleanOf } from './list-options.ts';
@@ -60,16 +61,20 @@ export function newApplication(
   request: ApiRequest,
   kind: BodyKind & Partial<Pick<Resource, 'subresources'>>,
   context: RequestContext,
-  versions: KindVersions,
+  registry: Pick<GenericRegistry, 'strategy' | 'versions'>,
 ): (old: UnstructuredObject | undefined) => Promise<UnstructuredObject> {
   const given = parseConfiguration(requiredBody(request), kind.kind);
   checkConfiguration(given, kind);
   const isCustom = kind.schema !== undefined;
-  const config = isCustom ? customConfiguration(given, kind, context) : checkFields(given, kind, context);
-  const application = applicationOf(request, context, { config, kind, versions });
+  // Neither what is pruned or defaulted nor how values are written otherwise is the client's to own.
+  if (isCustom) checkObject(cloneJson(given), { ...kind, schema: {} }, { ...context, fieldValidation: 'Ignore' });
+  else checkFields(cloneJson(given), kind, context);
+  const config = configurationOf(given, kind);
+  const application = applicationOf(request, context, { config, kind, registry });
+  const options = isCustom ? context : { ...context, fieldValidation: 'Ignore' as const };
   return async (old) => {
-    const applied = await withVersions(applyConfiguration(old, application), versions);
-    return isCustom ? checkObject(applied, kind, context) : applied;
+    const applied = await withVersions(applyConfiguration(old, application), registry.versions);
+    return checkObject(applied, kind, options);
   };
 }
 
@@ -79,32 +84,26 @@ function applicationOf(
   what: {
     readonly config: UnstructuredObject;
     readonly kind: Partial<Pick<Resource, 'subresources'>>;
-    readonly versions: KindVersions;
+    readonly registry: Pick<GenericRegistry, 'strategy' | 'versions'>;
   },
 ): Application {
-  const { config, kind, versions } = what;
+  const { config, kind, registry } = what;
   const { name: manager = '', subresource = '' } = context.fieldManager ?? {};
   return {
     config,
     manager,
     subresource,
     apiVersion: config.apiVersion,
-    modelOf: (apiVersion) => versions.modelOf(apiVersion),
-    hasStatus: kind.subresources?.some((each) => each.name === 'status') ?? false,
+    modelOf: (apiVersion) => registry.versions.modelOf(apiVersion),
+    resetFields: resetFieldsOf(kind, registry.strategy, subresource),
     now: formatTime(context.nowMs),
     force: booleanOf(request.query, 'force') ?? false,
   };
 }
 
-/** A configuration of a custom resource: as it is, for neither what is pruned nor defaults are the client's to own. */
-function customConfiguration(
-  given: Record<string, unknown>,
-  kind: BodyKind,
-  context: RequestContext,
-): UnstructuredObject {
-  checkObject(cloneJson(given), { ...kind, schema: {} }, { ...context, fieldValidation: 'Ignore' });
-  const { apiVersion: _apiVersion, kind: _kind, metadata = {}, ...fields } = given;
-  return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: metadata as ObjectMeta, ...fields };
+function configurationOf(given: Record<string, unknown>, kind: BodyKind): UnstructuredObject {
+  const { apiVersion: _apiVersion, kind: _kind, metadata, ...fields } = given;
+  return { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata: metadata ?? {}, ...fields };
 }
 
 /** @throws StatusError BadRequest where a configuration is not what may be applied. */
@@ -119,7 +118,7 @@ function checkConfiguration({ apiVersion, metadata }: Record<string, unknown>, k
 }
 
 /** A field that the kind does not have cannot be owned: it is refused, whatever field validation is asked for. */
-function checkFields(given: Record<string, unknown>, kind: BodyKind, context: RequestContext): UnstructuredObject {
+function checkFields(given: Record<string, unknown>, kind: BodyKind, context: RequestContext): void {
   const unknown: string[] = [];
   const object = checkObject(given, kind, {
     fieldValidation: 'Warn',
@@ -130,21 +129,20 @@ function checkFields(given: Record<string, unknown>, kind: BodyKind, context: Re
     },
   });
   if (unknown.length > 0) throw newTypedPatchError(object, unknown);
-  return object;
 }
 
 /** The same of a Scale: the configuration that is applied to the object has its name and replicas. */
 export function newScaleApplication(
   request: ApiRequest,
-  { resource, registry: { versions } }: StoredResource,
+  { resource, registry }: StoredResource,
   context: RequestContext,
   withScale: (object: UnstructuredObject, scale: UnstructuredObject) => UnstructuredObject,
 ): (live: UnstructuredObject) => Promise<UnstructuredObject> {
   const scale = checkObject(parseConfiguration(requiredBody(request), scaleKind.kind), scaleKind, context);
   const name = request.info.name;
   const config = withScale({ apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name } }, scale);
-  const application = applicationOf(request, context, { config, kind: resource, versions });
-  return async (live) => await withVersions(applyConfiguration(live, application), versions);
+  const application = applicationOf(request, context, { config, kind: resource, registry });
+  return async (live) => await withVersions(applyConfiguration(live, application), registry.versions);
 }
 
 /** kubectl and helm send JSON, which is YAML, and read faster. */

@@ -15,8 +15,10 @@ import {
 import type { Clock } from '@naru/component';
 import type { FrameEncoder } from '../cache/cache-event.ts';
 import { answersWithObject, deleteObject, validateDeleteOptions } from '../registry/deletion.ts';
-import type { UpdatedObject } from '../registry/generic-registry.ts';
+import { checkPreconditions, type UpdatedObject } from '../registry/generic-registry.ts';
+import { builtInVersions } from '../registry/kind-versions.ts';
 import type { RequestContext } from '../registry/request-context.ts';
+import { trackFields } from '../registry/track-fields.ts';
 import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } from './api-request.ts';
 import { mediaTypeFor } from './api-responder.ts';
 import type { CacheReads, ListResult } from './cache-reads.ts';
@@ -123,6 +125,9 @@ export class ResourceHandler {
     const object = decodeObjectBody(body, request.raw.headers['content-type'], served.resource, context);
     const { user, namespace, dryRun } = context;
     if (served.virtual?.create === undefined) throw verbNotAllowed();
+    object.metadata ??= {};
+    const versions = builtInVersions(served.resource);
+    await trackFields(object, { old: undefined, versions, resetFields: [] }, context);
     const value = await served.virtual.create(object, { user, namespace, dryRun });
     return { type: 'value', code: 201, value };
   }
@@ -235,10 +240,11 @@ export class ResourceHandler {
     const object = decode();
     checkName(object, info.name);
     let isFirst = true;
-    const make = (): UnstructuredObject => {
+    const make = (old?: UnstructuredObject): UnstructuredObject => {
       // Each try changes the object that it is given.
       const next = isFirst ? object : decode();
       isFirst = false;
+      if (old !== undefined) checkPreconditions(registry.resource, old, next.metadata.uid, undefined);
       next.metadata.name = info.name;
       return next;
     };
@@ -271,7 +277,7 @@ export class ResourceHandler {
   async #apply(request: ApiRequest, served: StoredResource, context: RequestContext): Promise<ApiResponse> {
     const { name } = request.info;
     const { registry, view, resource } = served;
-    const apply = newApplication(request, resource, context, registry.versions);
+    const apply = newApplication(request, resource, context, registry);
     const make = async (old: UnstructuredObject | undefined): Promise<UnstructuredObject> => {
       const live = old === undefined ? undefined : (view?.fromStored(cloneJson(old)) ?? old);
       const applied = checkName(await apply(live), name);
@@ -294,6 +300,7 @@ export class ResourceHandler {
             name,
             `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
           );
+        delete object.metadata.resourceVersion;
         const { bytes } = await registry.create(object, context);
         return { type: 'object', code: 201, bytes, registry, view };
       } catch (error) {

@@ -9,7 +9,7 @@ import {
   type UnstructuredObject,
 } from '@naru/api';
 import { validateDeleteOptions } from '../registry/deletion.ts';
-import type { GenericRegistry } from '../registry/generic-registry.ts';
+import { checkPreconditions, type GenericRegistry } from '../registry/generic-registry.ts';
 import { finalizeNamespace } from '../registry/namespace-finalize.ts';
 import { bindPod } from '../registry/pod-binding.ts';
 import { evictPod } from '../registry/pod-eviction.ts';
@@ -140,11 +140,15 @@ export class SubresourceHandler {
     }
     const context = inScope(requestContextOf(request), resource);
     let change: (old: UnstructuredObject) => UnstructuredObject | Promise<UnstructuredObject>;
-    if (isApply(context)) change = newApplication(request, resource, context, registry.versions);
+    if (isApply(context)) change = newApplication(request, resource, context, registry);
     else if (info.verb === 'patch') change = newPatch(request, resource, context);
     else {
       const body = requiredBody(request);
-      change = () => decodeObjectBody(body, raw.headers['content-type'], resource, context);
+      change = (old) => {
+        const object = decodeObjectBody(body, raw.headers['content-type'], resource, context);
+        checkPreconditions(resource, old, object.metadata.uid, undefined);
+        return object;
+      };
     }
     const make = async (old: UnstructuredObject): Promise<UnstructuredObject> => {
       const object =

@@ -57,6 +57,7 @@ const specOf = (object: UnstructuredObject): unknown => object['spec'] ?? {};
 
 function policyStrategy(isMutating: boolean): Strategy {
   return {
+    ...(isMutating ? {} : { resetFields: { status: ['spec', 'metadata'] } }),
     applyDefaults(object) {
       const spec = specOf(object) as PolicySpec;
       spec.failurePolicy ??= 'Fail';

@@ -19,6 +19,7 @@ const DEFAULT_PORT = 443;
 const specOf = (object: UnstructuredObject): Partial<Spec> => object['spec'] ?? {};
 
 export const apiServiceStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata'] },
   applyDefaults(object) {
     const { service } = specOf(object);
     if (service !== undefined) service.port ??= DEFAULT_PORT;

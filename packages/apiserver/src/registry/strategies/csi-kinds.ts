@@ -32,6 +32,7 @@ function validateAttachment(object: UnstructuredObject): FieldError[] {
 }
 
 export const volumeAttachmentStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata'] },
   allowUnconditionalUpdate: false,
   emptyStatus: { attached: false },
   validate: validateAttachment,

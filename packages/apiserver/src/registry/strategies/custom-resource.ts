@@ -34,20 +34,11 @@ export function customResourceStrategy({ schema, hasStatus, selectablePaths }: C
     allowUnconditionalUpdate: false,
     validate: (object) => validate(object),
     validateUpdate: validate,
-    prepareForStatusUpdate: keepAllButStatus,
+    resetFields: { status: ['spec', 'metadata'] },
     validateStatusUpdate: validate,
     ...(hasStatus ? {} : { specChanged: differsBeyondMetadata }),
     selectableFields: selectableFieldsOf(selectablePaths),
   };
-}
-
-/** Unlike built-in kinds, a status update leaves metadata as it is, too, but for who owns what. */
-function keepAllButStatus(object: UnstructuredObject, old: UnstructuredObject): void {
-  const { managedFields } = object.metadata;
-  for (const key of Object.keys(object)) if (key !== 'status') delete object[key];
-  for (const [key, value] of Object.entries(old)) if (key !== 'status') object[key] = value;
-  const { managedFields: _old, ...metadata } = old.metadata;
-  object.metadata = managedFields === undefined ? metadata : { ...metadata, managedFields };
 }
 
 function differsBeyondMetadata(object: UnstructuredObject, old: UnstructuredObject): boolean {

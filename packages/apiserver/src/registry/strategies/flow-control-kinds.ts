@@ -54,6 +54,7 @@ function fixedSpecErrors(
 }
 
 export const flowSchemaStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata'] },
   applyDefaults(object) {
     const spec = (object['spec'] ??= {}) as Partial<FlowSchemaSpec>;
     if ((spec.matchingPrecedence ?? 0) === 0)
@@ -190,6 +191,7 @@ interface MutableLevelSpec {
 }
 
 export const priorityLevelConfigurationStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata'] },
   applyDefaults(object) {
     const spec = (object['spec'] ??= {}) as MutableLevelSpec;
     if (spec.type === 'Exempt') {

@@ -232,6 +232,7 @@ function warnings(object: UnstructuredObject): string[] {
 }
 
 export const podStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata.ownerReferences', 'metadata.deletionTimestamp'] },
   applyDefaults(object) {
     const spec = asPod(object).spec;
     if (spec === undefined) return;

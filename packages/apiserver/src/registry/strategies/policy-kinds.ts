@@ -265,6 +265,11 @@ const keyUsages = [
 ];
 
 export const csrStrategy: Strategy = {
+  resetFields: {
+    '': ['spec', 'status'],
+    status: ['spec', 'status.conditions'],
+    approval: ['spec', 'status.certificate'],
+  },
   prepareForCreate(object, { user }) {
     delete object['status'];
     const spec = (object['spec'] ??= {}) as Record<string, unknown>;

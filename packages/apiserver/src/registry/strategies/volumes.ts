@@ -43,7 +43,9 @@ export function validateVolumes(path: string, volumes: readonly Volume[], names:
 }
 
 function validateVolumeSource(path: string, volume: Volume): FieldError[] {
-  const types = Object.keys(volume).filter((field) => field !== 'name');
+  // In upstream's order, whatever the client's is.
+  const inOrder = new Set([...Object.keys(sourceRules), ...Object.keys(volume)]);
+  const types = [...inOrder].filter((field) => field !== 'name' && Object.hasOwn(volume, field));
   if (types.length === 0) return [fieldRequired(path, 'must specify a volume type')];
   return types.flatMap((type, i) => {
     const at = `${path}.${type}`;

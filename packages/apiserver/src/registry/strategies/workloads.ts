@@ -224,7 +224,10 @@ function workload(
 const replicasField = (object: UnstructuredObject): string =>
   String((object['status'] as { replicas?: number } | undefined)?.replicas ?? 0);
 
-export const deploymentStrategy = workload(setDeploymentDefaults, validateDeployment, { emptyStatus: {} });
+export const deploymentStrategy = workload(setDeploymentDefaults, validateDeployment, {
+  emptyStatus: {},
+  resetFields: { status: ['spec', 'metadata.labels'] },
+});
 export const replicaSetStrategy = workload(setReplicaSetDefaults, validateReplicaSet, {
   emptyStatus: { replicas: 0 },
   selectableFields: { 'status.replicas': replicasField },

@@ -30,6 +30,7 @@ type Condition = NonNullable<NonNullable<CustomResourceDefinition['status']>['co
 const typed = (object: UnstructuredObject): CustomResourceDefinition => object as unknown as CustomResourceDefinition;
 
 export const customResourceDefinitionStrategy: Strategy = {
+  resetFields: { status: ['spec', 'metadata'] },
   applyDefaults(object) {
     const { spec } = object as { spec?: Spec };
     if (spec === undefined) return;

@@ -1,0 +1,29 @@
+/** managedFields of what is written by anything but apply. */
+import { formatTime, trackUpdate, type UnstructuredObject } from '@naru/api';
+import { withVersions, type KindVersions } from './kind-versions.ts';
+import type { RequestContext } from './request-context.ts';
+
+export interface TrackedWrite {
+  /** Undefined: the object is new. */
+  readonly old: UnstructuredObject | undefined;
+  readonly versions: KindVersions;
+  /** Fields that the write cannot set. */
+  readonly resetFields: readonly string[];
+}
+
+/** What a client changes is its own from here on; what admission and strategies change is nobody's. */
+export async function trackFields(
+  object: UnstructuredObject,
+  { old, versions, resetFields }: TrackedWrite,
+  { fieldManager, nowMs }: RequestContext,
+): Promise<void> {
+  if (fieldManager === undefined) {
+    if (old?.metadata.managedFields === undefined) delete object.metadata.managedFields;
+    else object.metadata.managedFields = old.metadata.managedFields;
+  } else if (!fieldManager.applies) {
+    const { name: manager, subresource, apiVersion = object.apiVersion } = fieldManager;
+    const modelOf: KindVersions['modelOf'] = (version) => versions.modelOf(version);
+    const owner = { manager, subresource, apiVersion, modelOf, resetFields, now: formatTime(nowMs) };
+    await withVersions(trackUpdate(object, old, owner), versions);
+  }
+}
