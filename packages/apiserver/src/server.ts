@@ -14,6 +14,7 @@ import { publishAuthentication } from './authentication-config-map.ts';
 import type { Authorizer } from './authorization/authorizer.ts';
 import { createBootstrapObjects } from './bootstrap.ts';
 import { FlowControl } from './flowcontrol/flow-control.ts';
+import { PolicyTypeChecks } from './admission/policies/policy-type-checks.ts';
 import { CustomResources } from './custom-resources/custom-resources.ts';
 import type { ApiserverConfig } from './config.ts';
 import { KubernetesService } from './kubernetes-service.ts';
@@ -71,6 +72,7 @@ export class ApiServer implements Component {
   readonly #stack: ResourceStack;
   readonly #documents: ApiDocuments;
   readonly #custom: CustomResources;
+  readonly #policyTypes: PolicyTypeChecks;
   readonly #aggregator: Aggregator;
   readonly #webhooks: WebhookClient;
   readonly #followConfiguration: (signal: AbortSignal) => Promise<void>;
@@ -125,7 +127,7 @@ export class ApiServer implements Component {
       registrations: builtInResources.filter((each) => each.stored && viewOf(each) === undefined).map(registrationFor),
       hooksOf: (resource) => (resource === services ? this.#allocation.hooks : undefined),
       admission,
-      observers: [authorizer, this.#definitionObserver(), this.#aggregationObserver(), ...this.#flowControl.observers],
+      observers: [authorizer, ...this.#observers()],
     });
     const identity = createIdentity(options, authorizer, this.#stack.caches);
     const { etcdServers, etcdTls } = config;
@@ -136,6 +138,7 @@ export class ApiServer implements Component {
     };
     this.#issuerDiscovery = identity.issuerDiscovery;
     this.#custom = this.#newCustomResources(resources);
+    this.#policyTypes = new PolicyTypeChecks({ stack: this.#stack, clock, logger });
     this.#aggregator = this.#newAggregator();
     this.#documents = new ApiDocuments({
       resources: () => [...resources.all()].map((each) => each.resource),
@@ -190,8 +193,14 @@ export class ApiServer implements Component {
     return new Aggregator({ stack: this.#stack, clock, logger, certificate, resolver, onChange });
   }
 
-  #aggregationObserver(): ObjectObserver {
-    return { resources: Aggregator.observed, observe: (change) => this.#aggregator.observe(change) };
+  /** What follows objects but is made after the caches. */
+  #observers(): readonly ObjectObserver[] {
+    return [
+      { resources: [customResourceDefinitions], observe: (change) => this.#custom.observe(change) },
+      { resources: Aggregator.observed, observe: (change) => this.#aggregator.observe(change) },
+      { resources: PolicyTypeChecks.observed, observe: (change) => this.#policyTypes.observe(change) },
+      ...this.#flowControl.observers,
+    ];
   }
 
   #newCustomResources(resources: ServedResources): CustomResources {
@@ -205,10 +214,6 @@ export class ApiServer implements Component {
       etcdPrefix,
       webhooks: this.#webhooks,
     });
-  }
-
-  #definitionObserver(): ObjectObserver {
-    return { resources: [customResourceDefinitions], observe: (change) => this.#custom.observe(change) };
   }
 
   #newAuditor(): Auditor | undefined {
@@ -250,6 +255,7 @@ export class ApiServer implements Component {
     logger.info({ host: config.bindAddress, port: this.#port, purpose: 'api' }, 'listening');
     await this.#bootstrap(abort);
     background.push(this.#allocation.repair.run(signal), this.#aggregator.run(signal), this.#flowControl.run(signal));
+    background.push(this.#policyTypes.run(signal));
     if (config.reconcilesEndpoints) background.push(this.#joinService());
     logger.info('ready');
   }

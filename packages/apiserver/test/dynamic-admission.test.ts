@@ -426,3 +426,94 @@ await t.test(
     await removeAll(policies, bindings, 'mutatingwebhookconfigurations');
   },
 );
+
+await t.test('what validating policies do wrong with the types of their objects stands in their status', async (t) => {
+  const policies = `${registration}/validatingadmissionpolicies`;
+  const about = (group: string, resource: string): object => ({
+    matchConstraints: {
+      resourceRules: [{ apiGroups: [group], apiVersions: ['v1'], operations: ['CREATE'], resources: [resource] }],
+    },
+  });
+  const checked = async (name: string, spec: object): Promise<unknown> => {
+    await create(policies, policy('Validating', name, spec));
+    return await eventually(
+      async () => {
+        const { body } = await api.request('GET', `${policies}/${name}`);
+        const status = (body as unknown as { status?: { observedGeneration?: number; typeChecking?: unknown } }).status;
+        if (status?.typeChecking === undefined) throw new Error(JSON.stringify(body));
+        t.equal(status.observedGeneration, 1);
+        return status.typeChecking;
+      },
+      { deadlineMs: 60_000 },
+    );
+  };
+  t.same(
+    await checked('right', {
+      ...about('apps', 'deployments'),
+      variables: [{ name: 'spec', expression: 'object.spec' }],
+      validations: [{ expression: "variables.spec.replicas > 1 && object.metadata.name != '' && oldObject == null" }],
+    }),
+    {},
+  );
+  t.match(
+    await checked('wrong', {
+      ...about('apps', 'deployments'),
+      variables: [{ name: 'spec', expression: 'object.spec' }],
+      validations: [
+        {
+          expression: "object.spec.replicas > '1'",
+          messageExpression: "'wants replicas > 1, got ' + variables.spec.replicas",
+        },
+        { expression: 'variables.spec.template.spec.containers.all(c, c.imge != "")' },
+      ],
+    }),
+    {
+      expressionWarnings: [
+        {
+          fieldRef: 'spec.validations[0].expression',
+          warning:
+            "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'\n | object.spec.replicas > '1'\n | .....................^\n",
+        },
+        {
+          fieldRef: 'spec.validations[0].messageExpression',
+          warning: "found no matching overload for '_+_' applied to '(string, int)'",
+        },
+        { fieldRef: 'spec.validations[1].expression', warning: "undefined field 'imge'" },
+      ],
+    },
+  );
+  const size = {
+    type: 'object',
+    properties: { size: { type: 'integer' }, any: { 'x-kubernetes-preserve-unknown-fields': true } },
+  };
+  await create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: 'things.example.com' },
+    spec: {
+      group: 'example.com',
+      scope: 'Namespaced',
+      names: { plural: 'things', kind: 'Thing' },
+      versions: [
+        {
+          name: 'v1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec: size } } },
+        },
+      ],
+    },
+  });
+  t.match(
+    await checked('custom', {
+      ...about('example.com', 'things'),
+      validations: [{ expression: "object.spec.size == 'large'" }, { expression: 'object.spec.any.thing > 1' }],
+    }),
+    { expressionWarnings: [{ warning: /^example\.com\/v1, Kind=Thing: .*'_==_' applied to '\(int, string\)'/u }] },
+  );
+  t.same(
+    await checked('wild', { ...about('*', 'deployments'), validations: [{ expression: 'object.nothing == 1' }] }),
+    {},
+  );
+  await removeAll('validatingadmissionpolicies');
+});

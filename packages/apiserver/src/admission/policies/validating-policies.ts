@@ -19,7 +19,7 @@ interface Validation {
   readonly reason?: string;
 }
 
-interface ValidatingPolicySpec extends PolicySpec {
+export interface ValidatingPolicySpec extends PolicySpec {
   readonly validations?: readonly Validation[];
   readonly auditAnnotations?: readonly { readonly key: string; readonly valueExpression: string }[];
 }
