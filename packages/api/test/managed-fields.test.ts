@@ -302,13 +302,32 @@ await t.test('lists by key', async (t) => {
   );
   t.match(
     refusal(() => apply(undefined, object('ServiceAccount', { secrets: [{ namespace: 'n' }] }), 'm')).message,
-    /element 0: .* omits key field "name"/u,
+    /element 0: .* omits all key fields \["name"\]/u,
   );
   t.match(
     fieldsOf(apply(undefined, deployment(1, [{ image: 'i' }]), 'm'), 'm'),
     { 'f:spec': { 'f:template': { 'f:spec': { 'f:containers': { 'k:{"name":""}': { 'f:image': {} } } } } } },
     'a key that is required is empty where it lacks: validation refuses it',
   );
+  const element = { type: 'object', properties: { name: { type: 'string' }, id: { type: 'integer' } } };
+  const list = { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name', 'id'] } as const;
+  const schema = { type: 'object', properties: { list: { type: 'array', ...list, items: element } } };
+  const applyCustom = (elements: object[]): unknown => {
+    const config = { ...object('Custom', { list: elements }), apiVersion: 'e/v1' };
+    const application = { ...ownerOf(config, 'm'), modelOf: () => ({ model: 'Custom', schema }), config, force: false };
+    return fieldsOf(inOneVersion(applyConfiguration(undefined, application)), 'm');
+  };
+  t.strictSame(
+    applyCustom([{ name: 'a' }, { name: 'a', id: 1 }]),
+    {
+      'f:list': {
+        'k:{"name":"a"}': { '.': {}, 'f:name': {} },
+        'k:{"id":1,"name":"a"}': { '.': {}, 'f:name': {}, 'f:id': {} },
+      },
+    },
+    'a key without a default may lack where others are there',
+  );
+  t.match(refusal(() => applyCustom([{}])).message, /omits all key fields \["name" "id"\]/u);
 });
 
 await t.test('what Go always writes is there before anybody sets it', async (t) => {

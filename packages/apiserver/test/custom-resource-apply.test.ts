@@ -1,5 +1,6 @@
 /** Server-side apply of custom resources, whose schema says what is owned as a whole and what by its parts; in several versions. */
 import t, { type Test } from 'tap';
+import { eventually } from '@naru/testkit';
 import { ApiFixture, startStore, type Answer } from './api-fixture.ts';
 
 const applyType = 'application/apply-patch+yaml';
@@ -157,7 +158,7 @@ await t.test('custom resources', async (t) => {
       for (const [spec, problem] of [
         [{ more: 1 }, '.spec.more: field not declared in schema'],
         [{ tags: 'a' }, '.spec.tags: expected list, got "a"'],
-        [{ ports: [{ name: 'a' }] }, '.spec.ports: element 0: '],
+        [{ ports: [null] }, '.spec.ports: element 0: associative list with keys may not have a null element'],
         [{ tags: ['a', 'a'] }, '.spec.tags: duplicate entries for key [="a"]'],
       ] as const) {
         const answer = await applyCrew('bad', spec);
@@ -246,6 +247,135 @@ await t.test('custom resources', async (t) => {
         { apiVersion: 'autoscaling/v1', fieldsV1: { 'f:spec': { 'f:targetCPUUtilizationPercentage': {} } } },
       );
       t.notMatch(ownedBy(second, 'm'), { 'f:targetCPUUtilizationPercentage': {} });
+    },
+    'schemas change from parts to a whole and back': async (t) => {
+      await api.request('POST', definitions, { body: definitionOf('fleets', 'Fleet', { v1: specOf({}) }) });
+      let changes = 0;
+      /** Makes the schema another, and waits until it is the one that counts. */
+      const change = async (properties: object): Promise<void> => {
+        const marker = `change${++changes}`;
+        const body = definitionOf('fleets', 'Fleet', { v1: specOf({ ...properties, [marker]: string }) });
+        await api.request('PATCH', `${definitions}/fleets.e.io`, { body, type: 'application/merge-patch+json' });
+        await eventually(async () => (await applyFleet('probe', 'p', { [marker]: 'x' }, 'dryRun=All')).status < 300);
+      };
+      const applyFleet = async (name: string, manager: string, spec: object, more = ''): Promise<Answer> =>
+        await apply(
+          `/apis/e.io/v1/namespaces/default/fleets/${name}`,
+          { apiVersion: 'e.io/v1', kind: 'Fleet', metadata: { name }, spec },
+          `fieldManager=${manager}&${more}`,
+        );
+      const refused = async (name: string, manager: string, spec: object, problem: string): Promise<void> => {
+        const answer = await applyFleet(name, manager, spec);
+        t.match(answer, { status: 409, body: { message: `Apply failed with 1 conflict: conflict with ${problem}` } });
+      };
+      const struct = { type: 'object', properties: { numeric: { type: 'integer' }, string } };
+      const granular = { struct, map: { type: 'object', additionalProperties: string }, list: fields.ports };
+      const atomic = {
+        struct: { ...struct, 'x-kubernetes-map-type': 'atomic' },
+        map: { ...granular.map, 'x-kubernetes-map-type': 'atomic' },
+        list: { ...fields.ports, 'x-kubernetes-list-type': 'atomic', 'x-kubernetes-list-map-keys': null },
+      };
+
+      await change(granular);
+      await applyFleet('to-atomic', 'one', { struct: { numeric: 1 } });
+      await applyFleet('taken', 'one', { struct: { numeric: 1 } });
+      await applyFleet('taken', 'two', { struct: { numeric: 2 } }, 'force=true');
+      await applyFleet('more', 'one', { map: { a: '1' }, list: [{ port: 1 }] });
+      await applyFleet('updated', 'one', { map: { a: '1' } });
+      await change(atomic);
+      await refused('to-atomic', 'two', { struct: { string: 's' } }, '"one": .spec.struct');
+      const whole = await applyFleet('to-atomic', 'two', { struct: { string: 's' } }, 'force=true');
+      t.strictSame(whole.body['spec'], { struct: { string: 's' } });
+      t.strictSame([ownedBy(whole, 'one'), ownedBy(whole, 'two')], [undefined, { 'f:struct': {} }]);
+      await refused('taken', 'three', { struct: { string: 's' } }, '"two": .spec.struct');
+      await refused('more', 'two', { map: { b: '1' } }, '"one": .spec.map');
+      await refused('more', 'two', { list: [{ port: 2 }] }, '"one": .spec.list');
+      const updated = await api.request('PATCH', '/apis/e.io/v1/namespaces/default/fleets/updated?fieldManager=u', {
+        body: { spec: { struct: { numeric: 1 } } },
+        type: 'application/merge-patch+json',
+      });
+      t.strictSame(ownedBy(updated, 'one'), { 'f:map': {} }, 'an update knows the new schema, too');
+      t.strictSame(ownedBy(updated, 'u'), { 'f:struct': {} });
+
+      await applyFleet('to-granular', 'one', { struct: { numeric: 1, string: 'a' } });
+      await refused('to-granular', 'two', { struct: { string: 'b' } }, '"one": .spec.struct');
+      await change(granular);
+      const parts = await applyFleet('to-granular', 'two', { struct: { string: 'b' } });
+      t.match(parts, { status: 200, body: { spec: { struct: { numeric: 1, string: 'b' } } } });
+      t.strictSame(
+        [ownedBy(parts, 'one'), ownedBy(parts, 'two')],
+        [{ 'f:struct': {} }, { 'f:struct': { 'f:string': {} } }],
+        'who owned the whole owns nothing that is in it',
+      );
+      const again = await applyFleet('to-granular', 'one', { struct: { numeric: 1 } });
+      t.strictSame(ownedBy(again, 'one'), { 'f:struct': { 'f:numeric': {} } });
+      t.match(again.body['spec'], { struct: { numeric: 1, string: 'b' } });
+    },
+    'keys of lists become more': async (t) => {
+      const items = (id: object): object => ({
+        type: 'object',
+        required: ['name'],
+        properties: { name: string, id, value: { type: 'integer' } },
+      });
+      const list = (keys: readonly string[], id: object): object => ({
+        list: {
+          type: 'array',
+          'x-kubernetes-list-type': 'map',
+          'x-kubernetes-list-map-keys': keys,
+          items: items(id),
+        },
+      });
+      const integer = { type: 'integer' };
+      await api.request('POST', definitions, {
+        body: definitionOf('ports', 'Port', { v1: specOf(list(['name'], integer)) }),
+      });
+      const applyPort = async (name: string, elements: readonly object[], more = ''): Promise<Answer> =>
+        await apply(
+          `/apis/e.io/v1/namespaces/default/ports/${name}`,
+          { apiVersion: 'e.io/v1', kind: 'Port', metadata: { name }, spec: { list: elements } },
+          `fieldManager=one&${more}`,
+        );
+      await eventually(async () => (await applyPort('probe', [], 'dryRun=All')).status < 300);
+      await applyPort('defaulted', [
+        { name: 'a', value: 1 },
+        { name: 'b', value: 1 },
+      ]);
+      await applyPort('promoted', [{ name: 'a', id: 1, value: 1 }]);
+      await api.request('PATCH', `${definitions}/ports.e.io`, {
+        body: definitionOf('ports', 'Port', { v1: specOf(list(['name', 'id'], { ...integer, default: 1 })) }),
+        type: 'application/merge-patch+json',
+      });
+      const two = [
+        { name: 'a', id: 1 },
+        { name: 'a', id: 2 },
+      ];
+      await eventually(async () => (await applyPort('probe', two, 'dryRun=All')).status < 300);
+      const owned = (answer: Answer): string[] =>
+        Object.keys((ownedBy(answer, 'one') as { 'f:list': object })['f:list']).toSorted();
+      const defaulted = await applyPort('defaulted', [
+        { name: 'a', value: 2 },
+        { name: 'b', id: 1, value: 2 },
+        { name: 'b', id: 2, value: 3 },
+      ]);
+      t.strictSame(defaulted.body['spec'], {
+        list: [
+          { name: 'a', id: 1, value: 2 },
+          { name: 'b', id: 1, value: 2 },
+          { name: 'b', id: 2, value: 3 },
+        ],
+      });
+      t.strictSame(owned(defaulted), ['k:{"id":1,"name":"a"}', 'k:{"id":1,"name":"b"}', 'k:{"id":2,"name":"b"}']);
+      const promoted = await applyPort('promoted', [
+        { name: 'a', id: 1, value: 1 },
+        { name: 'a', id: 2, value: 2 },
+      ]);
+      t.match(promoted.body['spec'], {
+        list: [
+          { id: 1, value: 1 },
+          { id: 2, value: 2 },
+        ],
+      });
+      t.strictSame(owned(promoted), ['k:{"id":1,"name":"a"}', 'k:{"id":2,"name":"a"}']);
     },
     'kubectl takes over what it applied on the client': async (t) => {
       const path = '/api/v1/namespaces/default/configmaps/csa';

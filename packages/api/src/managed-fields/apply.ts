@@ -91,7 +91,7 @@ export function newTypedPatchError(
 function* entriesBeforeApply(live: UnstructuredObject | undefined, application: Application): Versioned<Entry[]> {
   const entries = storedEntries(live).filter((each) => typeIn(application, each.meta.apiVersion) !== undefined);
   if (live === undefined) return entries;
-  if (entries.length > 0) return yield* reconcileEntries(entries, live, application);
+  if (entries.length > 0) return reconcileEntries(entries, application);
   const { apiVersion } = application;
   const all = ownedPart(yield* inVersion(live, apiVersion), application);
   const set = changedFields({}, all, typeIn(application, apiVersion));

@@ -17,6 +17,7 @@ import {
   type ManagedFieldsEntry,
 } from './entries.ts';
 import { difference, union } from './field-set.ts';
+import { reconcileEntries } from './reconcile.ts';
 
 /**
  * Sets metadata.managedFields of an object that is about to replace `old` (undefined: it is new) by anything but apply: the
@@ -48,6 +49,8 @@ export function* trackUpdate(
     else object.metadata.managedFields = live;
     return;
   }
+  // Schemas of built-in kinds change with releases only: what is in their entries waits until somebody applies.
+  if (owner.modelOf(apiVersion)?.schema !== undefined) entries = reconcileEntries(entries, owner);
   const own = entries.find((each) => isOf(each, 'Update', owner, apiVersion));
   const others = changed === undefined ? entries : entries.filter((each) => each !== own);
   const changesBy = yield* changesByVersion([apiVersion, changes], old, object, { entries: others, owner });

@@ -56,10 +56,23 @@ export function isDeclared(type: Typed, name: string): boolean {
   return preserves || (!isResource && Object.keys(schema.properties ?? {}).length === 0);
 }
 
-/** Whether a custom resource's value is owned as a whole. */
-export function isAtomic({ schema }: StructuralType): boolean {
-  if (schema.type === 'array') return !['set', 'map'].includes(schema['x-kubernetes-list-type'] ?? '');
-  return schema['x-kubernetes-map-type'] === 'atomic';
+/** Whether lists or maps of the type are owned as a whole. */
+export function isAtomic(type: Typed): boolean {
+  switch (type?.type) {
+    case 'structural': {
+      const { schema } = type;
+      if (schema.type === 'array') return !['set', 'map'].includes(schema['x-kubernetes-list-type'] ?? '');
+      return schema['x-kubernetes-map-type'] === 'atomic';
+    }
+    case 'array':
+      return !['set', 'map'].includes((type as FieldSchema).listType ?? '');
+    case 'ref':
+      return (type as FieldSchema).mapType === 'atomic' || schemaOf(type.ref)?.mapType === 'atomic';
+    case 'map':
+      return (type as FieldSchema).mapType === 'atomic';
+    default:
+      return type?.type === 'any';
+  }
 }
 
 /** Of custom resources: whether the value is what the type says. */
@@ -101,12 +114,9 @@ export function shapeOf(type: Typed, value: unknown): Shape {
   switch (type?.type) {
     case undefined:
       return 'map';
-    case 'ref': {
-      const atomic = (type as FieldSchema).mapType === 'atomic' || schemaOf(type.ref)?.mapType === 'atomic';
-      return atomic ? 'leaf' : 'map';
-    }
+    case 'ref':
     case 'map':
-      return (type as FieldSchema).mapType === 'atomic' ? 'leaf' : 'map';
+      return isAtomic(type) ? 'leaf' : 'map';
     default:
       return 'leaf';
   }
@@ -138,22 +148,22 @@ export function itemsOf(type: Typed): Typed {
   return items === undefined || type?.type !== 'structural' ? undefined : within(type, items);
 }
 
-/** `k:{…}` of an element of a list that is a map, or the key that it lacks. */
-export function keyElement(type: Typed, item: JsonObject): { readonly element: string; readonly missing?: string } {
+/** `k:{…}` of an element of a list that is a map: by the keys that it has, which may be none. */
+function keyElement(type: Typed, item: JsonObject): string {
   const listMapKeys = mapKeysOf(type);
   const keys: JsonObject = {};
-  let missing: string | undefined;
   const ordered = listMapKeys.length > 1 ? listMapKeys.toSorted() : listMapKeys;
   for (const key of ordered) {
     const value = Object.hasOwn(item, key) ? item[key] : defaultOf(itemsOf(type), key);
-    if (value === undefined) missing ??= key;
-    else keys[key] = value;
+    if (value !== undefined) keys[key] = value;
   }
-  const element = `k:${JSON.stringify(keys)}`;
-  return missing === undefined ? { element } : { element, missing };
+  return `k:${JSON.stringify(keys)}`;
 }
 
-function mapKeysOf(type: Typed): readonly string[] {
+/** The name of an element without any of its keys. */
+export const KEYLESS = 'k:{}';
+
+export function mapKeysOf(type: Typed): readonly string[] {
   if (type?.type === 'structural') return type.schema['x-kubernetes-list-map-keys'] ?? [];
   return (type as Partial<FieldSchema> | undefined)?.listMapKeys ?? [];
 }
@@ -168,7 +178,7 @@ function defaultOf(type: Typed, field: string): unknown {
 
 /** How the element of a set or of a list that is a map is named. */
 export function elementOf(shape: Shape, type: Typed, item: unknown): string {
-  return shape === 'list-map' && isJsonObject(item) ? keyElement(type, item).element : `v:${JSON.stringify(item)}`;
+  return shape === 'list-map' && isJsonObject(item) ? keyElement(type, item) : `v:${JSON.stringify(item)}`;
 }
 
 /**

@@ -8,7 +8,8 @@ import {
   isNamedField,
   isOfType,
   itemsOf,
-  keyElement,
+  KEYLESS,
+  mapKeysOf,
   shapeOf,
   zeroOf,
   type StructuralType,
@@ -229,13 +230,14 @@ export function applyProblems(value: unknown, type: Typed, path = ''): string[] 
         const what = item === null ? 'a null element' : 'non-map elements';
         return [`${path}: element ${i}: associative list with keys may not have ${what}`];
       }
-      const { missing } = keyElement(type, item);
-      if (missing !== undefined)
-        return [
-          `${path}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(missing)} (and doesn't have default value)`,
-        ];
     }
     const element = elementOf(shape, type, item);
+    if (element === KEYLESS) {
+      const keys = mapKeysOf(type).map((key) => JSON.stringify(key));
+      return [
+        `${path}: element ${i}: associative list with keys has an element that omits all key fields [${keys.join(' ')}] (and doesn't have default values for any key fields)`,
+      ];
+    }
     const printed = shape === 'set' ? `[=${element.slice(2)}]` : printKeys(element);
     if (seen.has(element)) return [`${path}: duplicate entries for key ${printed}`];
     seen.add(element);
