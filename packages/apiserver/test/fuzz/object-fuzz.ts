@@ -44,6 +44,7 @@ const watchedKinds: ReadonlySet<string> = new Set([
   'CustomResourceDefinition',
   'FlowSchema',
   'PriorityLevelConfiguration',
+  'ValidatingAdmissionPolicy',
 ]);
 
 const PATCH_FAILED = 'the server rejected our request due to an error in our request';
@@ -255,8 +256,8 @@ class ObjectTrial {
       if (updated.status === 200)
         expectEqual(
           'a patch of the difference',
-          withoutOwners(this.#steadyPart(patched.body)),
-          withoutOwners(this.#steadyPart(updated.body)),
+          comparable(this.#steadyPart(patched.body)),
+          comparable(this.#steadyPart(updated.body)),
         );
     }
     const written = await this.#send('PUT', this.#path, { body: target });
@@ -275,6 +276,8 @@ class ObjectTrial {
     if (applied.status === 400 || applied.status === 422 || applied.status === 500) return;
     expect(`apply: ${applied.text.slice(0, 500)}`, applied.status, 201);
     let again = await apply(object);
+    // The server adds to a Job's selector, which is atomic: the same configuration takes that away, and may not.
+    if (again.status === 422 && this.#resource.kind === 'Job' && again.text.includes('spec.selector')) return;
     expect(`apply again: ${again.text.slice(0, 500)}`, again.status, 200);
     // Who applied nothing owns nothing: the second apply finds an object that nobody owns, as upstream.
     // What admission adds to a list of a new node, the next apply of that list takes away.
@@ -366,9 +369,13 @@ function objectAt(from: JsonObject, key: string): JsonObject {
   return isJsonObject(value) ? value : {};
 }
 
-function withoutOwners(object: JsonObject): JsonObject {
+/** Without what differs between two ways to the same object: who owns its fields, and what each request has drawn anew. */
+function comparable(object: JsonObject): JsonObject {
   const { managedFields: _, ...metadata } = object['metadata'] as JsonObject;
-  return { ...object, metadata };
+  if (object['kind'] !== 'Service') return { ...object, metadata };
+  const { clusterIP: _i, clusterIPs: _s, healthCheckNodePort: _h, ports, ...spec } = objectAt(object, 'spec');
+  const drawn = Array.isArray(ports) ? ports.map((each) => ({ ...(each as JsonObject), nodePort: 0 })) : [];
+  return { ...object, metadata, spec: { ...spec, ports: drawn } };
 }
 
 function holdsNull(value: unknown): boolean {
