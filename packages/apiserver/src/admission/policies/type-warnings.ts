@@ -27,7 +27,7 @@ export interface ExpressionWarning {
   readonly warning: string;
 }
 
-/** Of one rule of a policy. */
+/** A policy is checked with so many of its kinds; upstream counts them for each rule. */
 const KINDS_MAX = 10;
 
 export function typeWarnings(spec: ValidatingPolicySpec, finder: KindFinder): ExpressionWarning[] {
@@ -105,7 +105,7 @@ function kindsOf({ matchConstraints }: ValidatingPolicySpec, finder: KindFinder)
           .flatMap((resource) => finder.ofResource(group, version, resource) ?? []),
       ),
     );
-    for (const kind of kinds.slice(0, KINDS_MAX)) found.set(`${kind.group} ${kind.version} ${kind.kind}`, kind);
+    for (const kind of kinds) if (found.size < KINDS_MAX) found.set(`${kind.group} ${kind.version} ${kind.kind}`, kind);
   }
   return [...found].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, kind]) => kind);
 }
