@@ -1,27 +1,8 @@
 /** CustomResourceDefinitions with several versions and a webhook that converts between them. */
-import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t from 'tap';
 import { eventually } from '@naru/testkit';
 import { ApiFixture, startStore, type Answer, type Body, type Event } from './api-fixture.ts';
-
-interface Gadget {
-  apiVersion: string;
-  kind: string;
-  metadata: Record<string, unknown>;
-  spec?: Record<string, unknown>;
-  [field: string]: unknown;
-}
-interface Request {
-  readonly uid: string;
-  readonly desiredAPIVersion: string;
-  readonly objects: Gadget[];
-}
+import { convert, convertAll, ConversionHook, type Gadget, type Respond } from './conversion-hook.ts';
 
 const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const path = (version: string, name = ''): string =>
@@ -32,70 +13,8 @@ const aggregator = { cert: undefined, key: undefined, endpointRouting: true };
 await using api = await ApiFixture.start(store, { aggregator });
 await using other = await ApiFixture.start(store, { aggregator });
 
-const folder = await mkdtemp(join(tmpdir(), 'naru-conversion-'));
-t.teardown(async () => await rm(folder, { recursive: true, force: true }));
-const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-execFileSync(
-  'openssl',
-  // prettier-ignore
-  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=hook',
-   '-addext', 'subjectAltName=DNS:localhost,DNS:hook.default.svc', '-keyout', keyFile, '-out', certFile],
-  { stdio: 'ignore' },
-);
-const cert = await readFile(certFile);
-
-/** v1 has `spec.hostPort: "host:port"`, v2 has `spec.host` and `spec.port`, as in Kubernetes' own documentation. */
-function convert(object: Gadget, desired: string): Gadget {
-  const { hostPort, host, port, ...rest } = object.spec ?? {};
-  const [ownHost, ownPort] = String(hostPort).split(':');
-  const spec =
-    desired === 'example.com/v1'
-      ? { ...rest, hostPort: `${String(host)}:${String(port)}` }
-      : { ...rest, host: ownHost, port: ownPort };
-  return { ...object, apiVersion: desired, spec };
-}
-
-type Respond = (request: Request) => unknown;
-const convertAll: Respond = ({ objects, desiredAPIVersion }) => ({
-  result: { status: 'Success' },
-  convertedObjects: objects.map((each) => convert(each, desiredAPIVersion)),
-});
-let respond = convertAll;
-/** What admission webhooks were asked. */
-interface Admission {
-  readonly object: Gadget;
-  readonly oldObject: Gadget | null;
-  readonly [field: string]: unknown;
-}
-const admitted: Admission[] = [];
-const asked: Request[] = [];
-const hook = createServer({ key: await readFile(keyFile), cert }, (request, response) => {
-  const chunks: Buffer[] = [];
-  request.on('data', (chunk: Buffer) => chunks.push(chunk));
-  request.on('end', () => {
-    const { request: review } = JSON.parse(Buffer.concat(chunks).toString()) as { request: Request };
-    response.setHeader('content-type', 'application/json');
-    if (request.url?.startsWith('/admit') === true) {
-      admitted.push(review as unknown as Admission);
-      const value = [{ op: 'replace', path: '/spec/hostPort', value: 'admitted:1' }];
-      const patch = { patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(value)).toString('base64') };
-      const allowed = { uid: review.uid, allowed: true, ...(request.url.startsWith('/admit/change') ? patch : {}) };
-      response.end(JSON.stringify({ kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', response: allowed }));
-      return;
-    }
-    asked.push(review);
-    const answer = respond(review) as object;
-    const body = { kind: 'ConversionReview', apiVersion: 'apiextensions.k8s.io/v1' };
-    response.end(JSON.stringify({ ...body, response: { uid: review.uid, ...answer } }));
-  });
-}).listen(0, '127.0.0.1');
-await once(hook, 'listening');
-t.teardown(() => {
-  hook.closeAllConnections();
-  hook.close();
-});
-const { port: hookPort } = hook.address() as AddressInfo;
-const url = `https://localhost:${hookPort}/convert`;
+await using hook = await ConversionHook.start();
+const { asked, admitted, cert, port: hookPort, url } = hook;
 
 const schemaOf = (properties: object): object => ({
   openAPIV3Schema: {
@@ -367,9 +286,9 @@ await t.test('what a webhook answers is checked in upstream words', async (t) =>
   const failure = async (answer: Respond): Promise<string> => {
     const name = `bad${n++}`;
     await ok(201, 'POST', path('v1'), { body: gadget('v1', name, { hostPort: 'x:1' }, { labels: { a: 'b' } }) });
-    respond = answer;
+    hook.respond = answer;
     const got = await api.request('GET', path('v2', name));
-    respond = convertAll;
+    hook.respond = convertAll;
     t.equal(got.status, 500, got.text);
     await ok(200, 'GET', path('v2', name));
     await ok(200, 'DELETE', path('v1', name));
@@ -421,15 +340,18 @@ await t.test('what a webhook answers is checked in upstream words', async (t) =>
   );
 
   await ok(201, 'POST', path('v1'), { body: gadget('v1', 'labelled', { hostPort: 'x:1' }) });
-  respond = each((object) => ({ ...object, metadata: { ...object.metadata, generation: 99, labels: { by: 'hook' } } }));
+  hook.respond = each((object) => ({
+    ...object,
+    metadata: { ...object.metadata, generation: 99, labels: { by: 'hook' } },
+  }));
   const labelled = await ok(200, 'GET', path('v2', 'labelled'));
   t.match(labelled.body.metadata, { generation: 1, labels: { by: 'hook' } }, 'labels may change, nothing else');
   t.equal(((await ok(200, 'GET', `${path('v2')}?labelSelector=by%3Dhook`)).body.items ?? []).length, 1);
-  respond = () => ({ result: { status: 'Failed', message: 'not today' } });
+  hook.respond = () => ({ result: { status: 'Failed', message: 'not today' } });
   const create = await api.request('POST', path('v2'), { body: gadget('v2', 'no', { host: 'x', port: '1' }) });
   t.equal(create.status, 500);
   t.equal(create.body.message, 'conversion webhook for example.com/v2, Kind=Gadget failed: not today');
-  respond = convertAll;
+  hook.respond = convertAll;
   t.equal((await api.request('GET', path('v1', 'no'))).status, 404);
 });
 

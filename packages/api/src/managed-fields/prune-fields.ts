@@ -31,7 +31,10 @@ export function* pruneFields(merged: UnstructuredObject, options: PruneOptions):
   const type = typeIn(application, lastVersion);
   const owned = withNamedFields(last?.set, type);
   let pruned = take(before, owned, type);
-  for (const [version, fields] of managed) pruned = yield* addBack(merged, pruned, { version, fields, application });
+  // Conversion may need what is owned in the version in which it was taken out: that comes back first.
+  const versions = new Set([...(managed.has(lastVersion) ? [lastVersion] : []), ...managed.keys()]);
+  for (const version of versions)
+    pruned = yield* addBack(merged, pruned, { version, fields: managed.get(version), application });
   pruned = yield* inVersion(pruned, lastVersion);
   const gone = intersection(difference(allFields(before, type), allFields(pruned, type)), owned);
   return yield* inVersion(take(before, difference(gone, ignored), type), apiVersion);

@@ -1,5 +1,5 @@
 /** managedFields of what is written by anything but apply. */
-import { formatTime, trackUpdate, type UnstructuredObject } from '@naru/api';
+import { formatTime, isStatusError, trackUpdate, type UnstructuredObject } from '@naru/api';
 import { withVersions, type KindVersions } from './kind-versions.ts';
 import type { RequestContext } from './request-context.ts';
 
@@ -24,6 +24,12 @@ export async function trackFields(
     const { name: manager, subresource, apiVersion = object.apiVersion } = fieldManager;
     const modelOf: KindVersions['modelOf'] = (version) => versions.modelOf(version);
     const owner = { manager, subresource, apiVersion, modelOf, resetFields, now: formatTime(nowMs) };
-    await withVersions(trackUpdate(object, old, owner), versions);
+    try {
+      await withVersions(trackUpdate(object, old, owner), versions);
+    } catch (error) {
+      if (!isStatusError(error)) throw error;
+      // An update needs no other version but for this: where there is none, nobody owns anything.
+      delete object.metadata.managedFields;
+    }
   }
 }
