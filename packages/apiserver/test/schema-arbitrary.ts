@@ -13,9 +13,13 @@ export interface SchemaArbitraryOptions {
   readonly field?: (name: string, field: FieldSchema) => fc.Arbitrary<unknown> | undefined;
 }
 
-export const word = fc.string({ minLength: 1, maxLength: 8 }).filter((each) => each !== '__proto__');
+// Without backslashes: once V8 has seen a key that begins with one, it takes keys with escapes for it (nodejs/node#63785).
+const character = fc.string({ minLength: 1, maxLength: 1 }).filter((each) => each !== '\\');
+export const word = fc.string({ unit: character, minLength: 1, maxLength: 8 }).filter((each) => each !== '__proto__');
 // Through JSON, which has no -0.
-const anyJson = fc.jsonValue({ maxDepth: 1 }).map((each): unknown => JSON.parse(JSON.stringify(each)));
+const anyJson = fc
+  .jsonValue({ maxDepth: 1, stringUnit: character })
+  .map((each): unknown => JSON.parse(JSON.stringify(each)));
 const timeMs = fc.integer({ min: 1, max: 4_000_000_000_000 });
 
 export class SchemaArbitrary {
