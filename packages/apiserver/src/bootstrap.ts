@@ -8,15 +8,23 @@ import {
 } from '@naru/api';
 import type { Clock, Logger } from '@naru/component';
 import type { UserInfo } from './authentication/authenticator.ts';
-import type { RequestContext } from './registry/request-context.ts';
+import { ownFieldManager, type RequestContext } from './registry/request-context.ts';
 import type { ResourceStack } from './resource-stack.ts';
 
 /** The server itself, as admission sees it. */
 const loopbackUser: UserInfo = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
 
-/** The context of a request that the server makes of itself. */
-export function loopbackContext(namespace: string, nowMs: number): RequestContext {
-  return { user: loopbackUser, namespace, dryRun: false, fieldValidation: 'Ignore', nowMs, warn: () => undefined };
+/** The context of a request that the server makes of itself, of an object ('') or by a subresource. */
+export function loopbackContext(namespace: string, nowMs: number, subresource = ''): RequestContext {
+  return {
+    user: loopbackUser,
+    namespace,
+    dryRun: false,
+    fieldValidation: 'Ignore',
+    nowMs,
+    fieldManager: ownFieldManager(subresource),
+    warn: () => undefined,
+  };
 }
 
 /** Creates what is missing; several servers may do so at the same time. */

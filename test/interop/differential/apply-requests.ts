@@ -457,7 +457,20 @@ const kubectl: readonly CorpusRequest[] = [
   get('what kubectl made', configMapAt('k')),
 ];
 
+/** What the server has made by itself, by now. */
+const ofServer: readonly CorpusRequest[] = [
+  '/api/v1/namespaces/default',
+  '/api/v1/namespaces/kube-system',
+  '/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin',
+  '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/cluster-admin',
+  '/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/extension-apiserver-authentication-reader',
+  '/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical',
+].map((path) =>
+  get(`the server’s own ${path.split('/').slice(-2).join(' ')}`, path, { until: ({ status }) => status === 200 }),
+);
+
 export const applyRequests: readonly CorpusRequest[] = [
+  ...ofServer,
   ...managers,
   ...entries,
   ...values,

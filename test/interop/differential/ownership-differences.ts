@@ -45,7 +45,7 @@ const newer: readonly KnownDifference[] = [
     reason: 'Namespaces have their name as a label.',
     why: 'newer',
     at: /\.fields\.f:metadata$/u,
-    request: /^(namespaces?|limits)\b/u,
+    request: /^(namespaces?|limits|apply: the server’s own namespaces)\b/u,
     ours: /^\{"f:labels":\{"\.":"owned"\}\}$/u,
   },
   {

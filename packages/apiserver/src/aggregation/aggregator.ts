@@ -185,7 +185,7 @@ export class Aggregator {
     const current = stack.caches.get(apiServices, '', name) as unknown as UnstructuredObject | undefined;
     if (current === undefined || equalJson(withCondition(current), current)) return;
     try {
-      await registry.update(name, 'status', withCondition, loopbackContext('', now));
+      await registry.update(name, 'status', withCondition, loopbackContext('', now, 'status'));
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }

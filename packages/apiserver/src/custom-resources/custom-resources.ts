@@ -167,7 +167,7 @@ export class CustomResources {
         metadata: { ...old.metadata },
         status: statusOf(old as unknown as CustomResourceDefinition),
       });
-      const context = loopbackContext('', clock.now());
+      const context = loopbackContext('', clock.now(), 'status');
       const { object } = await registry.update(definition.metadata.name ?? '', 'status', make, context);
       await stack.feed.waitFor(Number(object.metadata.resourceVersion));
     } catch (error) {

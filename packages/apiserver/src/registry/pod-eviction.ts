@@ -18,7 +18,8 @@ import {
 } from '@naru/api';
 import { deleteObject } from './deletion.ts';
 import { checkPreconditions, type GenericRegistry } from './generic-registry.ts';
-import type { RequestContext } from './request-context.ts';
+import { ownFieldManager, type RequestContext } from './request-context.ts';
+import { trackFields } from './track-fields.ts';
 
 /** Evictions that the disruption controller has not confirmed; more are refused until it has. */
 const DISRUPTED_PODS_MAX = 2000;
@@ -92,7 +93,7 @@ async function takeFromBudget(
   podName: string,
   context: RequestContext,
 ): Promise<void> {
-  await budgets.guaranteedUpdate(context.namespace, budgetName, context, (old) => {
+  await budgets.guaranteedUpdate(context.namespace, budgetName, context, async (old) => {
     const object = cloneJson(old);
     const budget = object as PodDisruptionBudget;
     const status = checkBudget(budget);
@@ -110,7 +111,10 @@ async function takeFromBudget(
       status.conditions = [...setCondition(status.conditions as ConditionLike[] | undefined, condition, now)] as never;
     }
     status.disruptedPods = { ...status.disruptedPods, [podName]: now };
-    return Promise.resolve({ object });
+    const { versions } = budgets;
+    const write = { ...context, fieldManager: ownFieldManager('status') };
+    await trackFields(object, { old, versions, resetFields: ['spec'] }, write);
+    return { object };
   });
 }
 

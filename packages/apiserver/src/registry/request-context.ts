@@ -15,6 +15,11 @@ export interface FieldManager {
   readonly applies: boolean;
 }
 
+/** The server itself as the owner of what it writes. */
+export function ownFieldManager(subresource: string): FieldManager {
+  return { name: 'kube-apiserver', subresource, applies: false };
+}
+
 /** What the registry must know of a request. */
 export interface RequestContext {
   readonly user: UserInfo;

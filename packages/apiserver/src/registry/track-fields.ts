@@ -17,6 +17,8 @@ export async function trackFields(
   { old, versions, resetFields }: TrackedWrite,
   { fieldManager, nowMs }: RequestContext,
 ): Promise<void> {
+  // Who makes the object may have left it the old one's metadata.
+  object.metadata = { ...object.metadata };
   if (fieldManager === undefined) {
     if (old?.metadata.managedFields === undefined) delete object.metadata.managedFields;
     else object.metadata.managedFields = old.metadata.managedFields;

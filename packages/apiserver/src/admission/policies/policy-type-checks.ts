@@ -65,7 +65,7 @@ export class PolicyTypeChecks {
     if (registry === undefined || policy === undefined || isChecked(policy)) return;
     const make = (old: UnstructuredObject): UnstructuredObject => (isChecked(old) ? old : this.#checked(old));
     try {
-      await registry.update(name, 'status', make, loopbackContext('', this.#clock.now()));
+      await registry.update(name, 'status', make, loopbackContext('', this.#clock.now(), 'status'));
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
