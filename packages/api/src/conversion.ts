@@ -14,6 +14,8 @@ export interface Conversion {
   toHub(object: UnstructuredObject): UnstructuredObject;
   /** A stored object in this resource's shape. The argument is not changed. */
   fromHub(object: UnstructuredObject): UnstructuredObject;
+  /** The stored shape's name of a field that a field selector names in this one; undefined: it cannot be selected by. */
+  hubField?(field: string): string | undefined;
 }
 
 /** Fields of a core Event and what events.k8s.io calls them; the others have the same name. */
@@ -29,6 +31,21 @@ const eventFields: readonly (readonly [core: string, events: string])[] = [
 const eventsName = new Map(eventFields);
 const coreName = new Map(eventFields.map(([core, name]) => [name, core]));
 
+/** Where the fields are that events.k8s.io selects by, and where in a core Event. */
+const eventSelectors: ReadonlyMap<string, string> = new Map([
+  ['metadata', 'metadata'],
+  ['reason', 'reason'],
+  ['regarding', 'involvedObject'],
+  ['reportingController', 'reportingComponent'],
+  ['type', 'type'],
+]);
+
+function coreEventField(field: string): string | undefined {
+  const [first = '', ...rest] = field.split('.');
+  const core = eventSelectors.get(first);
+  return core === undefined ? undefined : [core, ...rest].join('.');
+}
+
 function rename(object: UnstructuredObject, names: ReadonlyMap<string, string>, to: Resource): UnstructuredObject {
   const entries = Object.entries(object).map(([key, value]) => [names.get(key) ?? key, value] as const);
   return { ...(Object.fromEntries(entries) as UnstructuredObject), apiVersion: apiVersionOf(to), kind: to.kind };
@@ -41,6 +58,7 @@ const conversions: ReadonlyMap<Resource, Conversion> = new Map<Resource, Convers
       hub: events,
       toHub: (object) => rename(object, coreName, events),
       fromHub: (object) => rename(object, eventsName, eventsEvents),
+      hubField: coreEventField,
     },
   ],
   [horizontalPodAutoscalersV1, { hub: horizontalPodAutoscalers, toHub: autoscalerToHub, fromHub: autoscalerFromHub }],

@@ -101,6 +101,25 @@ await t.test('one server', async (t) => {
     const index = await api.request('GET', '/openapi/v3');
     t.match(index.body['paths'], { 'apis/apps/v1': { serverRelativeURL: /^\/openapi\/v3\/apis\/apps\/v1\?hash=/u } });
     t.match((await api.request('GET', '/openapi/v3/apis/apps/v1')).body, { openapi: '3.0.0' });
+    // The first is what kubectl before 1.27 asks for.
+    for (const name of ['spec.v2@v1.0', 'spec.v2.v1.0']) {
+      const accept = `application/com.github.proto-openapi.${name}+protobuf`;
+      const v2 = await api.request('GET', '/openapi/v2', { headers: { accept } });
+      t.equal(v2.headers.get('content-type'), 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
+      t.ok(v2.text.startsWith('\n\u00032.0\u0012'), 'a message that begins with swagger: 2.0');
+    }
+    const v2 = await api.request('GET', '/openapi/v2', { headers: { accept: 'text/html,application/*;q=0.5' } });
+    t.match(v2.body, { swagger: '2.0' });
+    t.equal((await api.request('GET', '/openapi/v2', { headers: { accept: 'text/html' } })).status, 406);
+  });
+
+  await t.test('what is computed has no table', async (t) => {
+    const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+    const table = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+    const body = { spec: { nonResourceAttributes: { path: '/', verb: 'get' } } };
+    t.equal((await api.request('POST', path, { body, headers: { accept: table } })).status, 406);
+    const review = await api.request('POST', path, { body, headers: { accept: `${table},application/json` } });
+    t.match(review, { status: 201, body: { kind: 'SelfSubjectAccessReview', status: { allowed: true } } });
   });
 
   await t.test('the state of the control plane can be read', async (t) => {
@@ -138,6 +157,17 @@ await t.test('one server', async (t) => {
       regarding: { name: 'p' },
       note: 'hello',
     });
+    for (const [path, selector, status, count] of [
+      [other, 'regarding.name=p,reason=Greeted,metadata.name=e', 200, 1],
+      [other, 'reportingController!=', 200, 0],
+      [other, 'involvedObject.name=p', 400, undefined],
+      [other, 'source=', 400, undefined],
+      [events, 'involvedObject.name=p,source=', 200, 1],
+      [events, 'regarding.name=p', 400, undefined],
+    ] as const) {
+      const list = await api.request('GET', `${path}?fieldSelector=${encodeURIComponent(selector)}`);
+      t.match({ status: list.status, count: list.body.items?.length }, { status, count }, `${path} ${selector}`);
+    }
     t.match((await api.request('GET', other)).body, {
       kind: 'EventList',
       apiVersion: 'events.k8s.io/v1',

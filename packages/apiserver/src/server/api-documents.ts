@@ -21,6 +21,7 @@ import {
   mergeOpenApiV3Index,
   type RemoteGroupVersion,
 } from '../aggregation/merged-documents.ts';
+import { encodeOpenApiV2 } from '../protobuf/openapi-v2-document.ts';
 import { acceptClauses } from './negotiation.ts';
 
 /** Bytes of a document and their hash. */
@@ -30,6 +31,13 @@ interface KeptDocument {
 }
 
 const aggregatedMediaType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+const openApiV2Protobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+/** Forms of `/openapi/v2`, and the names by which clients ask for them; a wildcard takes the first. */
+const openApiV2Types: ReadonlyMap<string, string> = new Map([
+  ['application/json', 'application/json'],
+  ['application/com.github.proto-openapi.spec.v2@v1.0+protobuf', openApiV2Protobuf],
+  [openApiV2Protobuf, openApiV2Protobuf],
+]);
 
 export interface ApiDocumentsOptions {
   readonly resources: () => readonly Resource[];
@@ -101,9 +109,7 @@ export class ApiDocuments {
     const resources = this.#all();
     const [, , kind = '', ...rest] = path.split('/');
     if (kind === 'v2' && rest.length === 0) {
-      const { remotes } = this.#options;
-      const kept = this.#keep('v2', () => mergeOpenApiV2(openApiV2Document(resources, { version }), remotes()));
-      send(request, response, kept, 'application/json');
+      this.#answerOpenApiV2(request, response);
       return true;
     }
     if (kind !== 'v3') return false;
@@ -124,6 +130,19 @@ export class ApiDocuments {
     return true;
   }
 
+  #answerOpenApiV2(request: IncomingMessage, response: ServerResponse): void {
+    const type = openApiV2TypeOf(request);
+    if (type === undefined) {
+      response.writeHead(406, { vary: 'Accept', 'content-length': 0 });
+      response.end();
+      return;
+    }
+    const { remotes, version } = this.#options;
+    const make = (): object => mergeOpenApiV2(openApiV2Document(this.#all(), { version }), remotes());
+    const kept = this.#keep(`v2 ${type}`, make, type === openApiV2Protobuf ? encodeOpenApiV2 : encodeJson);
+    send(request, response, kept, type);
+  }
+
   #index(): object {
     const byPath = Map.groupBy(this.#all(), openApiV3Path);
     // A document depends on nothing but its resources and the version: no need to make them all for their hashes.
@@ -134,15 +153,19 @@ export class ApiDocuments {
     return mergeOpenApiV3Index(openApiV3Index(documents), this.#options.remotes());
   }
 
-  #keep(key: string, make: () => object): KeptDocument {
+  #keep(key: string, make: () => object, encode: (document: object) => Buffer = encodeJson): KeptDocument {
     let kept = this.#kept.get(key);
     if (kept === undefined) {
-      const bytes = Buffer.from(JSON.stringify(make()));
+      const bytes = encode(make());
       kept = { bytes, hash: hashOf(bytes) };
       this.#kept.set(key, kept);
     }
     return kept;
   }
+}
+
+function encodeJson(document: object): Buffer {
+  return Buffer.from(JSON.stringify(document));
 }
 
 function hashOf(content: Buffer | string): string {
@@ -160,6 +183,16 @@ function send(request: IncomingMessage, response: ServerResponse, kept: KeptDocu
   }
   response.writeHead(200, { 'content-type': contentType, 'content-length': kept.bytes.length });
   response.end(kept.bytes);
+}
+
+/** The form of `/openapi/v2` that the client wants; undefined: none that there is. */
+function openApiV2TypeOf({ headers }: IncomingMessage): string | undefined {
+  for (const { type } of acceptClauses(headers.accept ?? '*/*')) {
+    if (type === '*/*' || type === 'application/*') return 'application/json';
+    const chosen = openApiV2Types.get(type);
+    if (chosen !== undefined) return chosen;
+  }
+  return undefined;
 }
 
 /** Whether the client would rather have the aggregated form. */

@@ -4,6 +4,7 @@ import {
   fieldNotSupported,
   newBadRequest,
   newInvalid,
+  newFieldSelector,
   newStatusError,
   parseFieldSelector,
   parseLabelSelector,
@@ -13,6 +14,7 @@ import {
 } from '@naru/api';
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { WatchScope } from '../cache/watcher-index.ts';
+import type { ServedResource } from './served-resource.ts';
 
 export type ResourceVersionMatch = '' | 'Exact' | 'NotOlderThan';
 
@@ -30,18 +32,16 @@ export interface ListOptions {
   readonly timeoutSeconds: number | undefined;
 }
 
-/** @throws StatusError BadRequest or Invalid. */
+/** The field selector is one of stored objects. @throws StatusError BadRequest or Invalid. */
 export function parseListOptions(
   query: URLSearchParams,
-  selectable: ReadonlySet<string>,
+  served: Pick<ServedResource, 'selectable' | 'view'>,
   options: { readonly watch: boolean },
 ): ListOptions {
   const labelText = query.get('labelSelector') ?? '';
   const fieldText = query.get('fieldSelector') ?? '';
   const labelSelector = labelText === '' ? undefined : parseLabelSelector(labelText);
-  const fieldSelector = fieldText === '' ? undefined : parseFieldSelector(fieldText);
-  for (const { field } of fieldSelector?.requirements ?? [])
-    if (!selectable.has(field)) throw unknownField(field, selectable);
+  const fieldSelector = fieldText === '' ? undefined : storedSelector(parseFieldSelector(fieldText), served);
   const match = query.get('resourceVersionMatch') ?? '';
   const resourceVersionText = query.get('resourceVersion') ?? '';
   const sendInitialEvents = booleanOf(query, 'sendInitialEvents');
@@ -63,6 +63,19 @@ export function parseListOptions(
     sendInitialEvents,
     timeoutSeconds: integerOf(query, 'timeoutSeconds'),
   };
+}
+
+function storedSelector(
+  { requirements }: FieldSelector,
+  { selectable, view }: Pick<ServedResource, 'selectable' | 'view'>,
+): FieldSelector {
+  return newFieldSelector(
+    requirements.map((each) => {
+      const field = view === undefined ? each.field : view.storedField(each.field);
+      if (field === undefined || !selectable.has(field)) throw unknownField(each.field, selectable);
+      return { ...each, field };
+    }),
+  );
 }
 
 /** Upstream's kinds that know their metadata only say so. */

@@ -6,7 +6,7 @@ import { protobufType } from './object-body.ts';
 export interface MediaType {
   readonly encoding: 'json' | 'yaml' | 'protobuf';
   readonly as: 'object' | 'table' | 'metadata';
-  /** What the client takes of kinds that have no protobuf; undefined: nothing. Set with protobuf only. */
+  /** What the client takes of kinds that have no protobuf, or no table; undefined: nothing. Set with these only. */
   readonly otherwise?: MediaType | undefined;
 }
 
@@ -73,17 +73,19 @@ export function acceptClauses(accept: string): AcceptClause[] {
 }
 
 function parseAccept(accept: string): MediaType {
-  let protobufAs: MediaType['as'] | undefined;
-  for (const clause of acceptClauses(accept)) {
-    const chosen = mediaTypeOfClause(clause);
-    if (chosen === undefined) continue;
-    if (protobufAs !== undefined && chosen.encoding !== 'protobuf')
-      return { encoding: 'protobuf', as: protobufAs, otherwise: chosen };
-    if (chosen.encoding !== 'protobuf') return chosen;
-    protobufAs ??= chosen.as;
-  }
-  if (protobufAs !== undefined) return { encoding: 'protobuf', as: protobufAs };
-  throw newNotAcceptable();
+  const [first, ...others] = acceptClauses(accept)
+    .map(mediaTypeOfClause)
+    .filter((each) => each !== undefined);
+  if (first === undefined) throw newNotAcceptable();
+  if (first.encoding === 'protobuf')
+    return { ...first, otherwise: others.find(({ encoding }) => encoding !== 'protobuf') };
+  if (first.as === 'table') return { ...first, otherwise: others.find(({ as }) => as !== 'table') };
+  return first;
+}
+
+/** The client takes nothing but a table. */
+export function isTableOnly({ as, otherwise }: MediaType): boolean {
+  return as === 'table' && otherwise === undefined;
 }
 
 /** The 406 of a client that takes nothing that there is. */

@@ -23,6 +23,7 @@ import { requestContextOf, requiredBody, type ApiRequest, type ApiResponse } fro
 import { mediaTypeFor } from './api-responder.ts';
 import type { CacheReads, ListResult } from './cache-reads.ts';
 import { parseListOptions, parseResourceVersion, booleanOf, integerOf } from './list-options.ts';
+import { isTableOnly, newNotAcceptable } from './negotiation.ts';
 import {
   metadataListBody,
   objectListBody,
@@ -125,6 +126,7 @@ export class ResourceHandler {
     const object = decodeObjectBody(body, request.raw.headers['content-type'], served.resource, context);
     const { user, namespace, dryRun } = context;
     if (served.virtual?.create === undefined) throw verbNotAllowed();
+    if (isTableOnly(request.mediaType)) throw newNotAcceptable();
     object.metadata ??= {};
     const versions = builtInVersions(served.resource);
     await trackFields(object, { old: undefined, versions, resetFields: [] }, context);
@@ -144,7 +146,7 @@ export class ResourceHandler {
   async #list(request: ApiRequest, served: StoredResource): Promise<ApiResponse> {
     const { info, query } = request;
     const { registry } = served;
-    const options = parseListOptions(query, served.selectable, { watch: false });
+    const options = parseListOptions(query, served, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
     const { reads } = this.#options;
     const where = [registry.cache, info.namespace, options, selectable] as const;
@@ -206,7 +208,7 @@ export class ResourceHandler {
       asMetadata: mediaType.as === 'metadata',
       namespace: resource.namespaced ? info.namespace : '',
       name: info.name,
-      options: parseListOptions(query, served.selectable, { watch: true }),
+      options: parseListOptions(query, served, { watch: true }),
       triggerFields: served.triggerFields,
       encoder,
       contentType: isProtobuf ? `${protobufType};stream=watch` : 'application/json',
@@ -326,7 +328,7 @@ export class ResourceHandler {
     const options = deleteOptionsOf(request);
     const base = requestContextOf(request);
     const context = { ...base, dryRun: base.dryRun || (options.dryRun ?? []).length > 0 };
-    const listOptions = parseListOptions(query, served.selectable, { watch: false });
+    const listOptions = parseListOptions(query, served, { watch: false });
     const selectable = registry.strategy.selectableFields ?? {};
     const { reads } = this.#options;
     const where = [registry.cache, info.namespace, listOptions, selectable] as const;

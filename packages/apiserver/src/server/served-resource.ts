@@ -18,7 +18,7 @@ export interface ServedResource {
   readonly converter?: ObjectConverter | undefined;
   readonly virtual: VirtualResource | undefined;
   readonly virtualSubresources: ReadonlyMap<string, VirtualSubresource>;
-  /** Fields that field selectors may name. */
+  /** Fields of stored objects that field selectors may name. */
   readonly selectable: ReadonlySet<string>;
   readonly triggerFields: readonly string[];
   /** Where replicas are, for kinds other than those with spec.replicas. */

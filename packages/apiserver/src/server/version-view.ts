@@ -10,6 +10,8 @@ export interface VersionView extends ReadView {
   readonly stored: Resource;
   /** The argument is not changed. */
   toStored(object: UnstructuredObject): UnstructuredObject;
+  /** The stored name of a field that a selector names; undefined: it cannot be selected by. */
+  storedField(field: string): string | undefined;
 }
 
 /** How stored objects are read. */
@@ -29,6 +31,7 @@ export function viewOf(resource: Resource): VersionView | undefined {
     stored: conversion.hub,
     toStored: (object) => conversion.toHub(object),
     fromStored: (object) => conversion.fromHub(object),
+    storedField: (field) => (conversion.hubField === undefined ? field : conversion.hubField(field)),
   };
 }
 
