@@ -51,7 +51,7 @@ export class ResourceStack {
     const leases = new EventLeases(client, () => clock.monotonic());
     const eventTtlSeconds = Math.ceil(options.eventTtlMs / 1000);
     const byPrefix = new Map<string, WatchCache>();
-    this.caches = new AdmissionCaches(byPrefix, this.store, etcdPrefix);
+    this.caches = new AdmissionCaches(byPrefix, { store: this.store, etcdPrefix, clock });
     for (const registration of options.registrations) {
       const { resource, strategy } = registration;
       const prefix = resourcePrefix(resource, etcdPrefix);

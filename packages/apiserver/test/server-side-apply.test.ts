@@ -178,6 +178,52 @@ await t.test('server-side apply', async (t) => {
         body: { message: 'Apply failed with 1 conflict: conflict with "n": .spec.colour' },
       });
     },
+    'a configuration is what was sent: neither written otherwise nor as it is stored': async (t) => {
+      const quotas = '/api/v1/namespaces/default/resourcequotas';
+      const quota = (cpu: string): object => ({
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: 'q' },
+        spec: { hard: { cpu } },
+      });
+      t.match((await apply(`${quotas}/q`, quota('1000m'))).body['spec'], { hard: { cpu: '1' } });
+      t.match(await apply(`${quotas}/q`, quota('1000m'), 'fieldManager=n'), {
+        status: 409,
+        body: { message: 'Apply failed with 1 conflict: conflict with "m": .spec.hard.cpu' },
+      });
+      const config = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'sent', labels: null }, data: {} };
+      t.strictSame(entriesOf(await apply(`${configMaps}/sent`, config))[0]?.fieldsV1, {
+        'f:metadata': { 'f:labels': {} },
+        'f:data': {},
+      });
+      const versioned = { ...config, metadata: { name: 'versioned', resourceVersion: '7' } };
+      t.equal((await apply(`${configMaps}/versioned`, versioned)).status, 201, 'a new object has no version');
+      const renamed = { ...config, metadata: { name: 'sent', uid: '11111111-2222-3333-4444-555555555555' } };
+      t.match(await apply(`${configMaps}/sent`, renamed), {
+        status: 422,
+        body: { message: /metadata\.uid: Invalid value: .*: field is immutable$/u },
+      });
+    },
+    'writes own what they can set': async (t) => {
+      await api.request('POST', `${deployments}?fieldManager=m`, { body: deployment('status') });
+      const status = await api.request('PATCH', `${deployments}/status/status?fieldManager=s`, {
+        body: { metadata: { labels: { of: 'status' }, annotations: { of: 'status' } }, status: { replicas: 1 } },
+        type: 'application/merge-patch+json',
+      });
+      t.equal(status.body.metadata.labels, undefined, 'a status has no labels');
+      t.strictSame(entriesOf(status).find(({ manager }) => manager === 's')?.fieldsV1, {
+        'f:metadata': { 'f:annotations': { '.': {}, 'f:of': {} } },
+        'f:status': { 'f:replicas': {} },
+      });
+      const review = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' };
+      const asked = await api.request('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews?fieldManager=m', {
+        body: { ...review, spec: { resourceAttributes: { verb: 'get', resource: 'pods' } } },
+      });
+      t.match(entriesOf(asked), [
+        { manager: 'm', fieldsV1: { 'f:spec': { 'f:resourceAttributes': { 'f:verb': {} } } } },
+      ]);
+      t.strictSame(managersOf(await api.request('GET', '/api/v1/namespaces/kube-system')), ['kube-apiserver/Update/']);
+    },
     'what cannot be applied is refused': async (t) => {
       const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'r' }, data: { a: '1' } };
       t.match(await apply(`${configMaps}/r`, body, ''), {

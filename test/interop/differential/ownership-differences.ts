@@ -133,12 +133,6 @@ const others: readonly KnownDifference[] = [
     at: /\.(f:labels\.f:(put|json|strategic)|f:metadata\.f:finalizers|f:spec\.f:sessionAffinityConfig)$/u,
     request: /^services: /u,
   },
-  {
-    reason: 'Admission writes the status of a quota as nobody.',
-    why: 'lacking',
-    at: /managedFields\.(kube-apiserver Update v1|corpus Update v1\.fields\.f:status\.f:used\.f:(pods|requests\.cpu))$/u,
-    request: /^limits: the quota after it$/u,
-  },
 ];
 
 export const ownershipDifferences: readonly KnownDifference[] = [...newer, ...others];

@@ -45,8 +45,8 @@ export interface AdmissionStore {
   /** From the store itself; of kinds that have no cache here, too. */
   listConsistent<T extends KubeObject>(resource: Resource<T>, namespace: string): Promise<readonly T[]>;
   /**
-   * Changes a stored object atomically; undefined: it is not there. `change` may run again on a newer version; it must not
-   * change what it is given, and leaves the object alone by answering with it.
+   * Changes the status of a stored object atomically; undefined: it is not there. `change` may run again on a newer version;
+   * it must not change what it is given, and leaves the object alone by answering with it.
    */
   guaranteedUpdate<T extends KubeObject>(
     resource: Resource<T>,

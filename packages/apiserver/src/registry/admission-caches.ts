@@ -1,9 +1,13 @@
 import { newModifiedConflict, newNotFound, type KubeObject, type Resource, type UnstructuredObject } from '@naru/api';
+import type { Clock } from '@naru/component';
 import type { AdmissionStore } from '../admission/admission.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import { objectKey, prefixEnd, resourcePrefix } from '../storage/keys.ts';
 import { decodeObject, encodeObject } from '../storage/object-codec.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { builtInVersions } from './kind-versions.ts';
+import { ownFieldManager } from './request-context.ts';
+import { trackFields } from './track-fields.ts';
 
 /** Tries of a change that others' writes get in the way of. */
 const UPDATE_TRIES_MAX = 64;
@@ -16,12 +20,17 @@ export class AdmissionCaches implements AdmissionStore {
   readonly #store: ObjectStore;
 
   readonly #etcdPrefix: string;
+  readonly #clock: Clock;
 
   /** `caches` by key prefix. */
-  constructor(caches: ReadonlyMap<string, WatchCache>, store: ObjectStore, etcdPrefix: string) {
+  constructor(
+    caches: ReadonlyMap<string, WatchCache>,
+    options: { readonly store: ObjectStore; readonly etcdPrefix: string; readonly clock: Clock },
+  ) {
     this.#caches = caches;
-    this.#store = store;
-    this.#etcdPrefix = etcdPrefix;
+    this.#store = options.store;
+    this.#etcdPrefix = options.etcdPrefix;
+    this.#clock = options.clock;
   }
 
   get<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): T | undefined {
@@ -85,6 +94,7 @@ export class AdmissionCaches implements AdmissionStore {
         continue;
       }
       if (changed === object) return object;
+      await this.#own(resource, changed as unknown as UnstructuredObject, object as unknown as UnstructuredObject);
       const value = encodeObject(changed as unknown as UnstructuredObject);
       const result = await this.#store.update(key, current.modRevision, value);
       if (result.succeeded) return changed;
@@ -93,6 +103,12 @@ export class AdmissionCaches implements AdmissionStore {
       if (current === undefined) return undefined;
     }
     throw newModifiedConflict(resource, name);
+  }
+
+  /** What admission writes of a status is the server's. */
+  async #own(resource: Resource, object: UnstructuredObject, old: UnstructuredObject): Promise<void> {
+    const write = { fieldManager: ownFieldManager('status'), nowMs: this.#clock.now() };
+    await trackFields(object, { old, versions: builtInVersions(resource), resetFields: ['spec'] }, write);
   }
 
   #cacheOf(resource: Resource): WatchCache {

@@ -15,7 +15,7 @@ export interface TrackedWrite {
 export async function trackFields(
   object: UnstructuredObject,
   { old, versions, resetFields }: TrackedWrite,
-  { fieldManager, nowMs }: RequestContext,
+  { fieldManager, nowMs }: Pick<RequestContext, 'fieldManager' | 'nowMs'>,
 ): Promise<void> {
   // Who makes the object may have left it the old one's metadata.
   object.metadata = { ...object.metadata };
