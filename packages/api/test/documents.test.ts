@@ -7,12 +7,14 @@ import {
   apiVersionsDocument,
   builtInResources,
   compareVersions,
+  defineResource,
   findResource,
   findResourceByKind,
   openApiV2Document,
   openApiV3Document,
   openApiV3Index,
   openApiV3Path,
+  type JsonSchema,
   type Resource,
 } from '@naru/api';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -218,5 +220,59 @@ await t.test('OpenAPI v3 index and v2', (t) => {
     [],
   );
   t.match(document.definitions['io.k8s.apimachinery.pkg.api.resource.Quantity'], { type: 'string' });
+  t.end();
+});
+
+await t.test('OpenAPI of custom resources', (t) => {
+  const definitionsOf = (schema: JsonSchema): Record<'v2' | 'v3', Schema | undefined> => {
+    const resource = defineResource({
+      group: 'example.com',
+      version: 'v1',
+      resource: 'widgets',
+      singular: 'widget',
+      kind: 'Widget',
+      model: 'com.example.v1.Widget',
+      namespaced: true,
+      schema,
+    });
+    const v2 = openApiV2Document([resource], info) as unknown as { definitions: Record<string, Schema> };
+    const v3 = openApiV3Document([resource], info) as unknown as DocumentV3;
+    return { v2: v2.definitions[resource.model], v3: v3.components.schemas[resource.model] };
+  };
+  const gvk = [{ group: 'example.com', version: 'v1', kind: 'Widget' }];
+  const text = { type: 'string' };
+  const open = { 'x-kubernetes-preserve-unknown-fields': true } as const;
+  const embedded = { type: 'object', 'x-kubernetes-embedded-resource': true } as const;
+
+  const any = definitionsOf({ type: 'object', ...open });
+  t.strictSame(any.v2, { type: 'object', 'x-kubernetes-group-version-kind': gvk }, 'kubectl is told of no field');
+  const objectFields = {
+    apiVersion: { description: /^APIVersion defines/u, type: 'string' },
+    kind: { description: /^Kind is/u, type: 'string' },
+    metadata: { allOf: [{ $ref: '#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta' }] },
+  };
+  t.match(any.v3, { ...open, properties: objectFields });
+
+  const { v2, v3 } = definitionsOf({
+    type: 'object',
+    required: ['maybe', 'name'],
+    properties: {
+      name: text,
+      maybe: { type: 'object', nullable: true, required: ['a'], properties: { a: text } },
+      either: { anyOf: [{ minLength: 1 }], ...text },
+      rest: { type: 'object', properties: { a: text }, ...open },
+      pod: { ...embedded, required: ['apiVersion'], properties: { spec: { type: 'object' } } },
+      openPod: { ...embedded, ...open },
+    },
+  });
+  t.strictSame(v2?.required, ['name'], 'what may be null is not required in v2');
+  const { pod, openPod, ...others } = v2?.properties ?? {};
+  t.match(others, { name: text, maybe: { required: ['a'] }, either: text, rest: open });
+  t.strictSame(Object.keys(others), ['name', 'maybe', 'either', 'rest', 'apiVersion', 'kind', 'metadata']);
+  t.strictSame([others['maybe'], others['either'], others['rest']], [{ required: ['a'] }, text, open]);
+  t.strictSame(openPod, { 'x-kubernetes-embedded-resource': true, ...open });
+  t.match(pod, { required: ['apiVersion', 'kind'], properties: { spec: {}, apiVersion: text, kind: text } });
+  t.strictSame(v3?.required, ['maybe', 'name']);
+  t.match(v3?.properties?.['openPod'], { ...open, required: ['kind', 'apiVersion'], properties: objectFields });
   t.end();
 });

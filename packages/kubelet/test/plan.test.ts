@@ -14,6 +14,8 @@ import { initialState, observe, probeParameters, wantsProbe } from '../src/plan/
 import { sortRuntimePod, type RuntimePod } from '../src/plan/runtime-pod.ts';
 import { annotations, type ContainerStatus, type PodSandbox } from '../src/runtime/runtime-service.ts';
 
+type ContainerPort = NonNullable<Container['ports']>[number];
+
 const NOW = Date.UTC(2026, 0, 1, 12);
 
 function newPod(spec: Partial<PodSpec>, change: Partial<Pod> = {}): Pod {
@@ -610,6 +612,35 @@ await t.test('a node refuses what it cannot run', async (t) => {
   ];
   for (const [operator, values, fits] of operators)
     t.equal(admit(needs(operator, values), node, []) === undefined, fits, operator);
+
+  const withPort = (port: ContainerPort): Pod => newPod({ containers: [{ name: 'c', ports: [port] }] });
+  const port = { containerPort: 80, hostPort: 8080 };
+  t.same(admit(withPort(port), node, [withPort(port)]), {
+    reason: 'NodePorts',
+    message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+  });
+  const ports: [ContainerPort, ContainerPort, boolean][] = [
+    [port, { ...port, hostIP: '127.0.0.1' }, false],
+    [{ ...port, hostIP: '0.0.0.0' }, { ...port, hostIP: '127.0.0.1' }, false],
+    [{ ...port, hostIP: '127.0.0.2' }, { ...port, hostIP: '127.0.0.1' }, true],
+    [port, { ...port, protocol: 'TCP' }, false],
+    [port, { ...port, protocol: 'UDP' }, true],
+    [port, { ...port, hostPort: 8081 }, true],
+    [{ containerPort: 80 }, { containerPort: 80 }, true],
+  ];
+  for (const [wanted, taken, fits] of ports)
+    t.equal(admit(withPort(wanted), node, [withPort(taken)]) === undefined, fits, JSON.stringify([wanted, taken]));
+  const init = { name: 'i', ports: [port] };
+  t.equal(admit(withPort(port), node, [newPod({ containers: [], initContainers: [init] })]), undefined);
+  const sidecar = { ...init, restartPolicy: 'Always' };
+  t.match(admit(withPort(port), node, [newPod({ containers: [], initContainers: [sidecar] })]), {
+    reason: 'NodePorts',
+  });
+
+  const tainted = (effect: string): Node => ({ ...node, spec: { taints: [{ key: 'k', effect }] } });
+  t.match(admit(newPod({}), tainted('NoExecute'), []), { reason: 'TaintToleration' });
+  t.equal(admit(newPod({}), tainted('NoSchedule'), []), undefined);
+  t.equal(admit(newPod({ tolerations: [{ operator: 'Exists' }] }), tainted('NoExecute'), []), undefined);
 });
 
 await t.test('an unchanged node status is not written again; amounts are canonical', async (t) => {

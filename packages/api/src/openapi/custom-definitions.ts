@@ -1,13 +1,8 @@
 /** OpenAPI definitions of custom resources (k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder). */
 import { apiVersionOf, type Resource } from '../resource.ts';
+import { builtInDocs } from '../schemas.ts';
 import type { JsonSchema } from '../structural/structural-schema.ts';
 import type { OpenApiSchema, OpenApiVersion } from './definitions.ts';
-
-const API_VERSION: JsonSchema = {
-  description: 'Version of the schema of this object, such as apps/v1.',
-  type: 'string',
-};
-const KIND: JsonSchema = { description: 'What this object is, in CamelCase.', type: 'string' };
 
 /** Keywords of JSON schema that OpenAPI v2 does not have. */
 const onlyV3: ReadonlySet<string> = new Set(['allOf', 'anyOf', 'oneOf', 'not', 'nullable']);
@@ -16,23 +11,25 @@ function gvkOf({ group, version }: Resource, kind: string): object[] {
   return [{ group, version, kind }];
 }
 
+/** apiVersion and kind, which are described alike in all kinds. */
+function typeMeta(): Record<'apiVersion' | 'kind', JsonSchema> {
+  const { apiVersion = '', kind = '' } = builtInDocs()['V1ConfigMap'] ?? {};
+  return { apiVersion: { description: apiVersion, type: 'string' }, kind: { description: kind, type: 'string' } };
+}
+
 export function customDefinition(
   resource: Resource,
   objectMeta: OpenApiSchema,
   version: OpenApiVersion,
 ): OpenApiSchema {
   const { schema = {}, kind } = resource;
-  const rendered = render(schema, version);
-  const properties = rendered['properties'] as Record<string, OpenApiSchema> | undefined;
+  const gvk = { 'x-kubernetes-group-version-kind': gvkOf(resource, kind) };
+  // Beside any property kubectl takes no field that it is not told of.
+  if (version === 'v2' && schema['x-kubernetes-preserve-unknown-fields'] === true) return { type: 'object', ...gvk };
   const metadata = version === 'v3' ? { allOf: [objectMeta] } : objectMeta;
-  return {
-    ...rendered,
-    type: 'object',
-    ...(schema['x-kubernetes-preserve-unknown-fields'] === true && properties === undefined
-      ? {}
-      : { properties: { ...properties, apiVersion: API_VERSION, kind: KIND, metadata } }),
-    'x-kubernetes-group-version-kind': gvkOf(resource, kind),
-  };
+  const ownFields = { ...typeMeta(), metadata };
+  const rendered = new Renderer(version, ownFields).render(schema);
+  return { ...rendered, type: 'object', properties: { ...propertiesOf(rendered), ...ownFields }, ...gvk };
 }
 
 export function customListDefinition(resource: Resource, item: OpenApiSchema, listMeta: OpenApiSchema): OpenApiSchema {
@@ -41,40 +38,60 @@ export function customListDefinition(resource: Resource, item: OpenApiSchema, li
     description: `${listKind} is a list of ${kind} of ${apiVersionOf(resource)}`,
     type: 'object',
     required: ['items'],
-    properties: { apiVersion: API_VERSION, items: { type: 'array', items: item }, kind: KIND, metadata: listMeta },
+    properties: { ...typeMeta(), items: { type: 'array', items: item }, metadata: listMeta },
     'x-kubernetes-group-version-kind': gvkOf(resource, listKind),
   };
 }
 
-function render(schema: JsonSchema, version: OpenApiVersion): OpenApiSchema {
-  const out: Record<string, unknown> = {};
-  // In v2 a type would contradict what is more than that type.
-  const isAnything =
-    version === 'v2' && (schema.nullable === true || schema['x-kubernetes-preserve-unknown-fields'] === true);
-  for (const [key, value] of Object.entries(schema)) {
-    if (version === 'v2' && onlyV3.has(key)) continue;
-    if (isAnything && ['type', 'properties', 'items', 'required'].includes(key)) continue;
-    out[key] = renderKeyword(key, value, version);
-  }
-  return out;
+function propertiesOf(schema: OpenApiSchema): OpenApiSchema {
+  return (schema['properties'] ?? {}) as OpenApiSchema;
 }
 
-function renderKeyword(key: string, value: unknown, version: OpenApiVersion): unknown {
-  switch (key) {
-    case 'properties':
-      return Object.fromEntries(
-        Object.entries(value as Record<string, JsonSchema>).map(([name, each]) => [name, render(each, version)]),
-      );
-    case 'items':
-    case 'not':
-      return render(value as JsonSchema, version);
-    case 'additionalProperties':
-      return typeof value === 'boolean' ? value : render(value as JsonSchema, version);
-    case 'allOf':
-    case 'anyOf':
-    case 'oneOf':
-      return (value as readonly JsonSchema[]).map((each) => render(each, version));
-    default:
-      return value;
+class Renderer {
+  readonly #version: OpenApiVersion;
+  /** apiVersion, kind and metadata. */
+  readonly #objectFields: OpenApiSchema;
+
+  constructor(version: OpenApiVersion, objectFields: OpenApiSchema) {
+    this.#version = version;
+    this.#objectFields = objectFields;
+  }
+
+  render(schema: JsonSchema): OpenApiSchema {
+    const isV2 = this.#version === 'v2';
+    const preserves = schema['x-kubernetes-preserve-unknown-fields'] === true;
+    const out: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(schema)) {
+      if (isV2 && onlyV3.has(key)) continue;
+      // In v2 a type would contradict what is more than that type.
+      if (isV2 && (preserves || schema.nullable === true) && ['type', 'properties', 'items'].includes(key)) continue;
+      if (isV2 && key === 'required') {
+        const required = schema.required?.filter((name) => schema.properties?.[name]?.nullable !== true) ?? [];
+        if (required.length > 0) out[key] = required;
+      } else out[key] = this.#keyword(key, value);
+    }
+    if (schema['x-kubernetes-embedded-resource'] !== true || (isV2 && preserves)) return out;
+    const required = [...new Set([...(schema.required ?? []), 'kind', 'apiVersion'])];
+    return { ...out, properties: { ...propertiesOf(out), ...this.#objectFields }, required };
+  }
+
+  #keyword(key: string, value: unknown): unknown {
+    switch (key) {
+      case 'properties':
+        return Object.fromEntries(
+          Object.entries(value as Record<string, JsonSchema>).map(([name, each]) => [name, this.render(each)]),
+        );
+      case 'items':
+      case 'not':
+        return this.render(value as JsonSchema);
+      case 'additionalProperties':
+        return typeof value === 'boolean' ? value : this.render(value as JsonSchema);
+      case 'allOf':
+      case 'anyOf':
+      case 'oneOf':
+        return (value as readonly JsonSchema[]).map((each) => this.render(each));
+      default:
+        return value;
+    }
   }
 }

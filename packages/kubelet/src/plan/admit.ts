@@ -1,4 +1,16 @@
-import { matchesNodeAffinity, parseQuantity, podRequests, zeroQuantity, type Node, type Pod } from '@naru/api';
+import {
+  isTolerated,
+  matchesNodeAffinity,
+  parseQuantity,
+  podRequests,
+  zeroQuantity,
+  type Container,
+  type Node,
+  type Pod,
+} from '@naru/api';
+import { isSidecar } from './pod-spec.ts';
+
+type ContainerPort = NonNullable<Container['ports']>[number];
 
 export interface Refusal {
   readonly reason: string;
@@ -11,12 +23,44 @@ function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
   return resource === 'cpu' ? quantity.milliValue() : quantity.value();
 }
 
+/** The ports of the host that a pod has for as long as it lives. */
+function hostPorts({ spec }: Pod): readonly ContainerPort[] {
+  const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? []).filter(isSidecar)];
+  return containers.flatMap(({ ports }) => ports ?? []).filter(({ hostPort }) => (hostPort ?? 0) !== 0);
+}
+
+const everyAddress = '0.0.0.0';
+const addressOf = ({ hostIP = '' }: ContainerPort): string => (hostIP === '' ? everyAddress : hostIP);
+
+function collide(a: ContainerPort, b: ContainerPort): boolean {
+  if (a.hostPort !== b.hostPort || (a.protocol ?? 'TCP') !== (b.protocol ?? 'TCP')) return false;
+  const addresses = [addressOf(a), addressOf(b)];
+  return addresses[0] === addresses[1] || addresses.includes(everyAddress);
+}
+
 /**
- * Whether a node takes in a pod that was bound to it: it must match the pod's selectors and have room beside the pods that
- * are there (upstream's lifecycle.PredicateAdmitHandler). Undefined if it does.
+ * Whether a node takes in a pod that was bound to it: there must be room and free ports beside the pods that are there, and
+ * it must match the pod's selectors and tolerations (upstream's lifecycle.PredicateAdmitHandler). Undefined if it does.
  */
 export function admit(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
-  if (!matchesNodeAffinity(pod.spec, node)) return { reason: 'NodeAffinity', message: 'Predicate NodeAffinity failed' };
+  const failed = (predicate: string, reason: string): Refusal => ({
+    reason: predicate,
+    message: `Predicate ${predicate} failed: ${reason}`,
+  });
+  const insufficient = insufficientResource(pod, node, others);
+  if (insufficient !== undefined) return insufficient;
+  if (!matchesNodeAffinity(pod.spec, node))
+    return failed('NodeAffinity', "node(s) didn't match Pod's node affinity/selector");
+  const taken = others.flatMap(hostPorts);
+  if (hostPorts(pod).some((port) => taken.some((each) => collide(port, each))))
+    return failed('NodePorts', "node(s) didn't have free ports for the requested pod ports");
+  const evicts = node.spec?.taints?.some(
+    (taint) => taint.effect === 'NoExecute' && !isTolerated(pod.spec?.tolerations, taint),
+  );
+  return evicts === true ? failed('TaintToleration', "node(s) had taints that the pod didn't tolerate") : undefined;
+}
+
+function insufficientResource(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
   const allocatable = node.status?.allocatable ?? {};
   const podsMax = allocatable['pods'] === undefined ? Infinity : parseQuantity(allocatable['pods']).value();
   const insufficient = (name: string, numbers: readonly [number, number, number]): Refusal => ({
