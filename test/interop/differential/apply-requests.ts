@@ -297,7 +297,7 @@ const workloads: readonly CorpusRequest[] = [
   patch('an update without what is applied', `${webAt}?fieldManager=four`, {
     spec: { template: { spec: { volumes: null, nodeSelector: null, tolerations: [] } } },
   }),
-  get('the scale', `${webAt}/scale`),
+  get('what scale it has', `${webAt}/scale`),
   patch('an update of the scale', `${webAt}/scale?fieldManager=scaler`, { spec: { replicas: 9 } }),
   get('what was scaled', webAt),
   apply('in the way of the scale', 'one&dryRun=All', web({ replicas: 2 }, [container('a')])),
