@@ -23,6 +23,9 @@ export interface FuzzReport {
 const CONCURRENT = 16;
 /** A tenth of the requests warms everything up before memory is looked at. */
 const WARM_UP_SHARE = 0.1;
+/** Memory is settled when it did not shrink by so much for so long. */
+const SETTLED_BYTES = 2 ** 20;
+const SETTLED_MS = 1000;
 
 /**
  * Sends `count` malformed requests to a member that runs in this process, and checks that it still serves. The same seed
@@ -152,7 +155,10 @@ function pickTarget(targets: readonly Target[], random: SeededRandom): Target {
   return random.pick([gateway, gateway, gateway, gateway, grpc, grpc, grpc, peer, peer, disk]);
 }
 
-/** What the heap and its buffers hold once everything that was put is deleted and compacted, and garbage is collected. */
+/**
+ * What the heap and its buffers hold once everything that was put is deleted and compacted, and garbage is collected until
+ * there is no more: connections that were left end in their own time.
+ */
 async function settledBytes(client: EtcdClient, machine: KvStateMachine): Promise<number> {
   const all = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
   const { kvs } = await client.range({ ...all, keysOnly: true });
@@ -162,10 +168,15 @@ async function settledBytes(client: EtcdClient, machine: KvStateMachine): Promis
   await client.compact({ revision: header.revision, physical: true });
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  await new Promise((resolve) => setImmediate(resolve));
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
+  let least = Number.POSITIVE_INFINITY;
+  let sinceMs = 0;
+  await eventually(() => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    if (heapUsed + external < least - SETTLED_BYTES) [least, sinceMs] = [heapUsed + external, performance.now()];
+    return performance.now() - sinceMs > SETTLED_MS;
+  });
+  return least;
 }
 
 async function checkServes(client: EtcdClient): Promise<void> {
