@@ -37,7 +37,8 @@ export function setOf(value: unknown, type: Typed): FieldSet | undefined {
     }
   } else {
     for (const item of value as List) {
-      children[elementOf(shape, type, item)] = withSelf(setOf(item, itemsOf(type)));
+      const element = elementOf(shape, type, item);
+      children[element] = Object.hasOwn(children, element) ? LEAF : withSelf(setOf(item, itemsOf(type)));
       count++;
     }
   }
@@ -76,28 +77,38 @@ function changedMap(old: unknown, map: JsonObject, type: Typed): FieldSet | unde
 function changedList(old: unknown, list: List, type: Typed): FieldSet | undefined {
   // Naming elements costs more than comparing them.
   if (old !== undefined && equalJson(old, list)) return undefined;
-  const shape = shapeOf(type, list);
-  const before = indexOf(old, type);
-  const items = itemsOf(type);
+  const before = elementsOf(old, type);
+  const itemType = itemsOf(type);
   let children: Children | undefined;
-  for (const item of list) {
-    const element = elementOf(shape, type, item);
-    const changed = changedFields(before.get(element), item, items);
+  for (const [element, items] of elementsOf(list, type)) {
+    const earlier = before.get(element) ?? [];
+    let changed: FieldSet | undefined;
+    if (items.length === 1) changed = changedFields(onlyOf(earlier), items[0], itemType);
+    else if (!equalJson(earlier, items)) changed = LEAF;
     if (changed !== undefined) (children ??= {})[element] = changed;
   }
   return children;
 }
 
-/** Elements of a list by name; the first of those that have the same. */
-function indexOf(list: unknown, type: Typed): Map<string, unknown> {
-  const index = new Map<string, unknown>();
-  if (!Array.isArray(list)) return index;
+/**
+ * Elements of a list by name. Updates, unlike configurations, may bring several of one name: those are owned together, as a
+ * whole, and another number of them is another thing.
+ */
+function elementsOf(list: unknown, type: Typed): Map<string, unknown[]> {
+  const elements = new Map<string, unknown[]>();
+  if (!Array.isArray(list)) return elements;
   const shape = shapeOf(type, list);
   for (const item of list) {
     const element = elementOf(shape, type, item);
-    if (!index.has(element)) index.set(element, item);
+    const same = elements.get(element);
+    if (same === undefined) elements.set(element, [item]);
+    else same.push(item);
   }
-  return index;
+  return elements;
+}
+
+function onlyOf(items: List): unknown {
+  return items.length === 1 ? items[0] : undefined;
 }
 
 /** The fields that `old` has and `value` has not. */
@@ -119,10 +130,12 @@ export function removedFields(old: unknown, value: unknown, type: Typed): FieldS
       if (removed !== undefined) (children ??= {})[`f:${name}`] = removed;
     }
   } else if (!equalJson(old, value)) {
-    const after = indexOf(value, type);
-    for (const item of old as List) {
-      const element = elementOf(shape, type, item);
-      const removed = removedFields(item, after.get(element), itemsOf(type));
+    const after = elementsOf(value, type);
+    for (const [element, items] of elementsOf(old, type)) {
+      const rest = after.get(element) ?? [];
+      let removed: FieldSet | undefined;
+      if (items.length === 1) removed = removedFields(items[0], onlyOf(rest), itemsOf(type));
+      else if (rest.length === 0) removed = LEAF;
       if (removed !== undefined) (children ??= {})[element] = removed;
     }
   }
@@ -151,7 +164,7 @@ export function mergeTyped(live: unknown, config: unknown, type: Typed): unknown
 function mergeList(live: List, config: List, type: Typed): unknown[] {
   const shape = shapeOf(type, live);
   const wanted = new Set(config.map((item) => elementOf(shape, type, item)));
-  const before = indexOf(live, type);
+  const before = elementsOf(live, type);
   const done = new Set<string>();
   const merged: unknown[] = [];
   let next = 0;
@@ -159,7 +172,7 @@ function mergeList(live: List, config: List, type: Typed): unknown[] {
     const item = config[next++];
     const element = elementOf(shape, type, item);
     done.add(element);
-    merged.push(mergeTyped(before.get(element), item, itemsOf(type)));
+    merged.push(mergeTyped(onlyOf(before.get(element) ?? []), item, itemsOf(type)));
   };
   for (const item of live) {
     const element = elementOf(shape, type, item);
