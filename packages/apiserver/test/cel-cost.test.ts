@@ -256,9 +256,10 @@ void t.test('an evaluation ends at its limit, wherever it is', (t) => {
   for (const expression of expressions) {
     const program = compile(expression, variables);
     const values = Object.fromEntries(Object.entries(variables).map(([name, each]) => [name, toCel(each)]));
-    const startMs = performance.now();
+    const before = process.cpuUsage();
     t.throws(() => program.evaluate(values), CelLimitError, expression);
-    const tookMs = performance.now() - startMs;
+    // Not by the clock: others may have the processors.
+    const tookMs = process.cpuUsage(before).user / 1000;
     t.ok(tookMs < 5000, `${expression} took ${tookMs} ms`);
     t.comment(Math.round(tookMs), expression.slice(0, 60));
   }
