@@ -192,6 +192,30 @@ await t.test('a change of the template is rolled out step by step, and back unde
   t.end();
 });
 
+await t.test('a revision has 64 bits', (t) => {
+  const REVISION = 'deployment.kubernetes.io/revision';
+  const world = new World();
+  const withRevision = (revision: string): void => {
+    world.replicaSets = world.replicaSets.map((each) => ({
+      ...each,
+      metadata: { ...each.metadata, annotations: { ...each.metadata.annotations, [REVISION]: revision } },
+    }));
+  };
+  world.settle();
+  withRevision('3546343826724305832');
+  world.change({ template: template('v2') });
+  world.settle();
+  t.equal(world.revisionOf('v2'), '3546343826724305833');
+  t.equal(world.deployment.metadata.annotations?.[REVISION], '3546343826724305833');
+  for (const nonsense of ['9223372036854775808', '1.5', 'x']) {
+    withRevision(nonsense);
+    world.change({ template: template(nonsense) });
+    world.settle();
+    t.equal(world.revisionOf(nonsense), '1', 'what is no such number counts as none');
+  }
+  t.end();
+});
+
 await t.test('a rollout keeps its limits at every step, whatever the pods do, and ends', (t) => {
   const limit = fc.oneof(
     fc.integer({ min: 0, max: 4 }),

@@ -52,11 +52,16 @@ function pod(
 
 await t.test('history: a template is one revision, and the latest when it is gone back to', (t) => {
   const owner = (image: string): RevisionOwner => ({
-    object: { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'a', namespace: 'default', uid: 'o' } },
+    object: {
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: 'a', namespace: 'default', uid: 'o', annotations: { 'kubernetes.io/change-cause': image } },
+    },
     resource: { kind: 'DaemonSet', group: 'apps', version: 'v1' } as RevisionOwner['resource'],
-    template: { spec: { containers: [{ name: 'c', image }] } },
+    template: { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image }] } },
     collisionCount: undefined,
     historyLimit: 10,
+    hashLabel: HASH,
   });
   const first = planHistory(owner('v1'), []);
   t.match(first, {
@@ -64,6 +69,9 @@ await t.test('history: a template is one revision, and the latest when it is gon
     update: { revision: 1, metadata: { namespace: 'default', ownerReferences: [{ uid: 'o' }] } },
   });
   t.same(templateOf(first.update), owner('v1').template);
+  const { name = '', labels, annotations } = first.update.metadata;
+  t.same(labels, { app: 'a', [HASH]: name.slice('a-'.length) });
+  t.same(annotations, { 'kubernetes.io/change-cause': 'v1' });
   t.match(planHistory(owner('v1'), [first.update]), { write: 'none', update: first.update });
   const second = planHistory(owner('v2'), [first.update]);
   t.match(second, { write: 'create', update: { revision: 2 } });

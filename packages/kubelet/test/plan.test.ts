@@ -7,7 +7,7 @@ import { CrashLoopBackoff, formatSeconds } from '../src/plan/crash-loop-backoff.
 import { resourceValue } from '../src/plan/downward-api.ts';
 import { expandCommand, makeEnvironment } from '../src/plan/environment.ts';
 import { expand } from '../src/plan/expansion.ts';
-import { nodeStatus, nodeStatusChanged, type NodeFacts } from '../src/plan/node-status.ts';
+import { nodeStatus, nodeStatusChanged, nodeStatusPatch, type NodeFacts } from '../src/plan/node-status.ts';
 import { containerHash, gracePeriodSeconds, qosClass } from '../src/plan/pod-spec.ts';
 import { podStatus, statusPatch } from '../src/plan/pod-status.ts';
 import { initialState, observe, probeParameters, wantsProbe } from '../src/plan/probe-state.ts';
@@ -684,4 +684,15 @@ await t.test('an unchanged node status is not written again; amounts are canonic
     message: 'why',
     lastTransitionTime: '2026-01-01T00:02:00Z',
   });
+
+  // Extended resources are an administrator's: written into the capacity, and allocatable with the next status.
+  const dongles = { ...first, capacity: { ...first.capacity, 'example.com/dongle': '4' } };
+  const offered = nodeStatus(facts, dongles);
+  t.match(offered, { capacity: { 'example.com/dongle': '4' }, allocatable: { 'example.com/dongle': '4', cpu: '2' } });
+  t.ok(nodeStatusChanged(dongles, offered));
+  const taken = { ...offered, capacity: first.capacity ?? {} };
+  const without = nodeStatus(facts, taken);
+  t.same(without.allocatable, first.allocatable);
+  t.match(nodeStatusPatch(taken, without), { allocatable: { 'example.com/dongle': null, cpu: '2' } });
+  t.same(nodeStatusPatch(first, later), later);
 });

@@ -155,6 +155,7 @@ export class DaemonSetController implements ControlLoop {
           template: daemonSet.spec?.template ?? {},
           collisionCount: daemonSet.status?.collisionCount,
           historyLimit: daemonSet.spec?.revisionHistoryLimit ?? HISTORY_LIMIT,
+          hashLabel: HASH_LABEL,
         },
         signal,
       );

@@ -24,12 +24,12 @@ import {
 } from './fenceposts-plan.ts';
 import {
   byCreation,
+  byRevision,
   findNewReplicaSet,
   HASH_LABEL,
   maxRevision,
   newReplicaSetAnnotations,
   REVISION,
-  revisionOf,
   sameAnnotations,
   templateHash,
   withReplicasAnnotations,
@@ -179,7 +179,7 @@ class Planner {
   #syncRevision(): void {
     const found = this.#new;
     if (found === undefined) return;
-    const revision = maxRevision(this.#old) + 1;
+    const revision = maxRevision(this.#old) + 1n;
     const annotations = newReplicaSetAnnotations(this.#deployment, found.metadata.annotations ?? {}, revision);
     const minReadySeconds = this.#deployment.spec?.minReadySeconds ?? 0;
     const stale = (found.spec?.minReadySeconds ?? 0) !== minReadySeconds;
@@ -207,7 +207,7 @@ class Planner {
     const labels = { ...template.metadata?.labels, [HASH_LABEL]: hash };
     const size = newReplicaSetSize(this.#deployment, this.#old, 0);
     const replicas = replicasOf(this.#deployment);
-    const revision = maxRevision(this.#old) + 1;
+    const revision = maxRevision(this.#old) + 1n;
     const name = `${metadata.name}-${hash}`;
     const selector = spec?.selector ?? {};
     const created: ReplicaSet = {
@@ -310,7 +310,7 @@ class Planner {
     const limit = this.#deployment.spec?.revisionHistoryLimit;
     if (limit === undefined || limit === NO_HISTORY_LIMIT) return;
     const alive = this.#old.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-    const excess = alive.toSorted((a, b) => revisionOf(a) - revisionOf(b)).slice(0, Math.max(0, alive.length - limit));
+    const excess = alive.toSorted(byRevision).slice(0, Math.max(0, alive.length - limit));
     for (const each of excess) {
       const { status, metadata } = each;
       const settled = (metadata.generation ?? 0) <= (status?.observedGeneration ?? 0);

@@ -60,13 +60,23 @@ export function findNewReplicaSet(deployment: Deployment, replicaSets: readonly 
     .find(({ spec }) => equalIgnoreHash(spec?.template, deployment.spec?.template));
 }
 
-export function revisionOf({ metadata }: ReplicaSet | Deployment): number {
-  const revision = Number(metadata.annotations?.[REVISION] ?? 0);
-  return Number.isSafeInteger(revision) ? revision : 0;
+/** An annotated revision, which has 64 bits; undefined: it is none. */
+function parseRevision(text: string): bigint | undefined {
+  if (!/^[+-]?\d{1,19}$/u.test(text)) return undefined;
+  const revision = BigInt(text.replace('+', ''));
+  return BigInt.asIntN(64, revision) === revision ? revision : undefined;
 }
 
-export function maxRevision(replicaSets: readonly ReplicaSet[]): number {
-  return Math.max(0, ...replicaSets.map(revisionOf));
+function revisionOf({ metadata }: ReplicaSet): bigint {
+  return parseRevision(metadata.annotations?.[REVISION] ?? '') ?? 0n;
+}
+
+export function byRevision(a: ReplicaSet, b: ReplicaSet): number {
+  return Number(revisionOf(a) - revisionOf(b));
+}
+
+export function maxRevision(replicaSets: readonly ReplicaSet[]): bigint {
+  return replicaSets.map(revisionOf).reduce((max, each) => (each > max ? each : max), 0n);
 }
 
 /**
@@ -76,17 +86,18 @@ export function maxRevision(replicaSets: readonly ReplicaSet[]): number {
 export function newReplicaSetAnnotations(
   deployment: Deployment,
   present: Readonly<Record<string, string>>,
-  revision: number,
+  revision: bigint,
 ): Record<string, string> {
   const next = { ...present };
   for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
     if (!notCopied.has(name)) next[name] = value;
-  const old = Number(present[REVISION] ?? 0);
-  if (Number.isSafeInteger(old) && old < revision) {
+  const { [REVISION]: text = '' } = present;
+  const old = text === '' ? 0n : parseRevision(text);
+  if (old !== undefined && old < revision) {
     next[REVISION] = String(revision);
-    if (present[REVISION] !== undefined && present[REVISION] !== '') {
+    if (text !== '') {
       const history = (present[REVISION_HISTORY] ?? '').split(',').filter((each) => each !== '');
-      history.push(present[REVISION]);
+      history.push(text);
       while (history.join(',').length > REVISION_HISTORY_LENGTH_MAX) history.shift();
       next[REVISION_HISTORY] = history.join(',');
     }

@@ -11,7 +11,7 @@ import {
 import { canonicalJson } from '../canonical-json-plan.ts';
 
 export const HASH_LABEL = 'controller-revision-hash';
-const REVISION_HASH_LABEL = 'controller.kubernetes.io/hash';
+export const REVISION_HASH_LABEL = 'controller.kubernetes.io/hash';
 
 export interface RevisionOwner {
   readonly object: KubeObject;
@@ -19,6 +19,8 @@ export interface RevisionOwner {
   readonly template: PodTemplateSpec;
   readonly collisionCount: number | undefined;
   readonly historyLimit: number;
+  /** Where its revisions say their hash. */
+  readonly hashLabel: typeof HASH_LABEL | typeof REVISION_HASH_LABEL;
 }
 
 export interface HistoryPlan {
@@ -72,14 +74,16 @@ export function planHistory(owner: RevisionOwner, present: readonly ControllerRe
     return { update, write: 'update', all: [...revisions.filter((each) => each !== equal), update] };
   }
   const hash = revisionHash(owner.template, owner.collisionCount);
-  const { name = '', namespace } = owner.object.metadata;
+  const { name = '', namespace, annotations } = owner.object.metadata;
   const update: ControllerRevision = {
     apiVersion: 'apps/v1',
     kind: 'ControllerRevision',
     metadata: {
       name: `${name}-${hash}`,
       ...(namespace === undefined ? {} : { namespace }),
-      labels: { ...owner.template.metadata?.labels, [REVISION_HASH_LABEL]: hash, [HASH_LABEL]: hash },
+      labels: { ...owner.template.metadata?.labels, [owner.hashLabel]: hash },
+      // Among them why the change was made, which `kubectl rollout history` shows.
+      ...(annotations === undefined ? {} : { annotations }),
       ownerReferences: [newControllerRef(owner.object, owner.resource)],
     },
     data: dataOf(owner.template),

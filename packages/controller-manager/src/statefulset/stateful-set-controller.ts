@@ -16,7 +16,7 @@ import { Controller, type EventRecorder, type Informer, type ReconcileResult } f
 import { canonicalJson } from '../canonical-json-plan.ts';
 import type { ControllerContext, ControlLoop } from '../controller-context.ts';
 import { Expectations } from '../expectations.ts';
-import { HASH_LABEL, type HistoryPlan } from '../history/plan.ts';
+import { HASH_LABEL, REVISION_HASH_LABEL, type HistoryPlan } from '../history/plan.ts';
 import { RevisionCollision, RevisionHistory } from '../history/revision-history.ts';
 import { isNamespaceTerminating } from '../namespace/terminating.ts';
 import { claim, claimCandidates, controllerIndex } from '../ownership/claim.ts';
@@ -138,6 +138,7 @@ export class StatefulSetController implements ControlLoop {
           template: statefulSet.spec?.template ?? {},
           collisionCount: statefulSet.status?.collisionCount,
           historyLimit: statefulSet.spec?.revisionHistoryLimit ?? HISTORY_LIMIT,
+          hashLabel: REVISION_HASH_LABEL,
         },
         signal,
       );

@@ -12,7 +12,14 @@ import {
 import type { Client, EventRecorder, Informer } from '@naru/client';
 import { backoffMs, type Clock, type Logger } from '@naru/component';
 import { messageOf } from '../errors.ts';
-import { newNode, nodeLabels, nodeStatus, nodeStatusChanged, type NodeFacts } from '../plan/node-status.ts';
+import {
+  newNode,
+  nodeLabels,
+  nodeStatus,
+  nodeStatusChanged,
+  nodeStatusPatch,
+  type NodeFacts,
+} from '../plan/node-status.ts';
 import { readMachine, readPressure } from './machine.ts';
 
 const LEASE_NAMESPACE = 'kube-node-lease';
@@ -158,7 +165,8 @@ export class NodeAgent {
     const now = clock.monotonic();
     if (!nodeStatusChanged(node.status, status) && now - this.#lastReportAt < REPORT_MS) return;
     try {
-      await client.patch(nodes, name, 'strategic', { status }, { subresource: 'status', signal });
+      const patch = { status: nodeStatusPatch(node.status, status) };
+      await client.patch(nodes, name, 'strategic', patch, { subresource: 'status', signal });
     } catch (error) {
       if (isNotFound(error)) await this.#register();
       throw error;

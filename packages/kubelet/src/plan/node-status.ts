@@ -41,10 +41,18 @@ export function nodeLabels({ name, machine, labels }: NodeFacts): Record<string,
   };
 }
 
-/** The Node's status now; times of transitions are kept from `old`. */
+/** An amount that somebody else has written into the node's capacity: an extended resource, such as `example.com/dongle`. */
+function othersResources(old: NodeStatus | undefined): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(old?.capacity ?? {}).filter(([name]) => name.includes('/') && !/(^|\.)kubernetes\.io\//u.test(name)),
+  );
+}
+
+/** The Node's status now; times of transitions are kept from `old`, and all of an extended resource is allocatable. */
 export function nodeStatus(facts: NodeFacts, old: NodeStatus | undefined): NodeStatus {
   const { machine, maxPods } = facts;
   const capacity = {
+    ...othersResources(old),
     cpu: String(machine.cpu),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
     'ephemeral-storage': `${Math.floor(machine.ephemeralStorageBytes / 1024)}Ki`,
@@ -126,6 +134,12 @@ function conditions({ pressure, notReady }: NodeFacts): NodeCondition[] {
       notReady === undefined ? ['KubeletReady', 'kubelet is posting ready status'] : ['KubeletNotReady', notReady],
     ),
   ];
+}
+
+/** The patch that makes one status of the other: what is allocatable no longer must be taken away by name. */
+export function nodeStatusPatch(before: NodeStatus | undefined, after: NodeStatus): object {
+  const gone = Object.keys(before?.allocatable ?? {}).filter((name) => after.allocatable?.[name] === undefined);
+  return { ...after, allocatable: { ...after.allocatable, ...Object.fromEntries(gone.map((name) => [name, null])) } };
 }
 
 /** Whether two statuses differ in more than the times of their heartbeats. */
