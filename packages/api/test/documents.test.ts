@@ -249,7 +249,10 @@ await t.test('OpenAPI of custom resources', (t) => {
   const objectFields = {
     apiVersion: { description: /^APIVersion defines/u, type: 'string' },
     kind: { description: /^Kind is/u, type: 'string' },
-    metadata: { allOf: [{ $ref: '#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta' }] },
+    metadata: {
+      description: /^Standard object's metadata/u,
+      allOf: [{ $ref: '#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta' }],
+    },
   };
   t.match(any.v3, { ...open, properties: objectFields });
 
@@ -271,6 +274,7 @@ await t.test('OpenAPI of custom resources', (t) => {
   t.strictSame(Object.keys(others), ['name', 'maybe', 'either', 'rest', 'apiVersion', 'kind', 'metadata']);
   t.strictSame([others['maybe'], others['either'], others['rest']], [{ required: ['a'] }, text, open]);
   t.strictSame(openPod, { 'x-kubernetes-embedded-resource': true, ...open });
+  t.match(others['metadata'], { description: /^Standard/u, $ref: /ObjectMeta$/u });
   t.match(pod, { required: ['apiVersion', 'kind'], properties: { spec: {}, apiVersion: text, kind: text } });
   t.strictSame(v3?.required, ['maybe', 'name']);
   t.match(v3?.properties?.['openPod'], { ...open, required: ['kind', 'apiVersion'], properties: objectFields });

@@ -4,6 +4,8 @@ import { builtInDocs } from '../schemas.ts';
 import type { JsonSchema } from '../structural/structural-schema.ts';
 import type { OpenApiSchema, OpenApiVersion } from './definitions.ts';
 
+/** In upstream’s words, which clients look for. */
+const METADATA = "Standard object's metadata.";
 /** Keywords of JSON schema that OpenAPI v2 does not have. */
 const onlyV3: ReadonlySet<string> = new Set(['allOf', 'anyOf', 'oneOf', 'not', 'nullable']);
 
@@ -26,8 +28,9 @@ export function customDefinition(
   const gvk = { 'x-kubernetes-group-version-kind': gvkOf(resource, kind) };
   // Beside any property kubectl takes no field that it is not told of.
   if (version === 'v2' && schema['x-kubernetes-preserve-unknown-fields'] === true) return { type: 'object', ...gvk };
-  const metadata = version === 'v3' ? { allOf: [objectMeta] } : objectMeta;
-  const ownFields = { ...typeMeta(), metadata };
+  // Beside a $ref nothing counts in v3, hence allOf.
+  const reference = version === 'v3' ? { allOf: [objectMeta] } : objectMeta;
+  const ownFields = { ...typeMeta(), metadata: { description: METADATA, ...reference } };
   const rendered = new Renderer(version, ownFields).render(schema);
   return { ...rendered, type: 'object', properties: { ...propertiesOf(rendered), ...ownFields }, ...gvk };
 }
