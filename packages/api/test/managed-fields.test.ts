@@ -388,6 +388,7 @@ await t.test('entries that a client sends', async (t) => {
   for (const wrong of [{ operation: 'Guess' }, { apiVersion: '' }, { fieldsType: 'FieldsV9' }, { fieldsV1: { a: {} } }])
     t.strictSame(managersAfter([{ ...entry, ...wrong }]), ['one', 'two'], `${JSON.stringify(wrong)} is as if not sent`);
   t.equal(managersAfter([]), undefined, 'an empty list takes all away');
+  t.equal(managersAfter([{ ...entry, apiVersion: 'a/b/c' }]), undefined, 'and so does a version that is none');
 });
 
 await t.test('kinds without a schema: maps by field, lists as a whole', async (t) => {

@@ -7,8 +7,6 @@ export const singleDifferences: ReadonlySet<string> = new Set([
   'endpoints: apply against another manager @ message',
   // A zero that Go always writes is nobody’s even where its schema does not require it.
   'priorityclasses.scheduling.k8s.io: create nothing but a name @ body.metadata.managedFields.corpus Update scheduling.k8s.io/v1.fields.f:value',
-  // An entry of a version that cannot be parsed only loses itself, not all others.
-  'apply: update with entries with a version of nowhere @ body.metadata.managedFields',
   // Watches tell what the answers before them differed in.
   'persistentvolumes: watch all that happened @ body',
   'persistentvolumeclaims: watch all that happened @ body',

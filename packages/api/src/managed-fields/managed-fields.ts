@@ -36,8 +36,8 @@ export function* trackUpdate(
   const isLive = entries === undefined || (entries.length === 0 && !isReset(given));
   if (isLive) entries = storedEntries(old);
   entries ??= [];
-  // Who took the entries away does not want them.
-  if (entries.length === 0 && old !== undefined) {
+  // Who took the entries away does not want them, and with a version that is none, upstream does not know what to do.
+  if ((entries.length === 0 && old !== undefined) || entries.some(hasNoVersion)) {
     delete object.metadata.managedFields;
     return;
   }
@@ -60,6 +60,10 @@ export function* trackUpdate(
     rest.push({ meta: metaOf('Update', apiVersion, owner), set });
   }
   setEntries(object, rest);
+}
+
+function hasNoVersion({ meta: { apiVersion = '' } }: Entry): boolean {
+  return apiVersion.split('/').length > 2;
 }
 
 /** A write that changes nothing but the times of entries changes nothing: defaults may undo what a client sent. */
