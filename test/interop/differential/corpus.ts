@@ -3,6 +3,7 @@ import { APPLY_NAMESPACE, applyRequests } from './apply-requests.ts';
 import { definitionRequests } from './definition-requests.ts';
 import { requestsOf } from './kind-requests.ts';
 import { NAMESPACE, workloadSamples } from './kind-samples.ts';
+import { ownershipRequests } from './ownership-requests.ts';
 import { podRequests } from './pod-requests.ts';
 import { policySamples } from './policy-samples.ts';
 import type { CorpusRequest } from './request.ts';
@@ -32,5 +33,6 @@ export const corpus: readonly CorpusRequest[] = [
   ...[...podRequests, ...accessRequests, ...serverRequests].map(withTypeMeta),
   ...namespace(APPLY_NAMESPACE),
   ...applyRequests,
+  ...ownershipRequests,
   ...definitionRequests.map(withTypeMeta),
 ];

@@ -26,7 +26,7 @@ const newer: readonly KnownDifference[] = [
   {
     reason: 'References, selectors and the like are owned as a whole.',
     why: 'newer',
-    at: /\.f:(roleRef|scaleTargetRef|involvedObject|regarding|fieldRef|nodeSelector|selector|port|ownerReferences\.k:\{"uid":"\w+"\}|(imagePullSecrets|secrets)\.k:\{"name":"\w+"\})\.(\.|f:\w+)$/u,
+    at: /\.f:(roleRef|scaleTargetRef|requiredDuringSchedulingIgnoredDuringExecution|involvedObject|regarding|fieldRef|nodeSelector|selector|port|ownerReferences\.k:\{"uid":"\w+"\}|(imagePullSecrets|secrets)\.k:\{"name":"\w+"\})\.(\.|f:\w+)$/u,
   },
   {
     reason: 'References, selectors and the like are owned as a whole: who sets another part is in the way.',
