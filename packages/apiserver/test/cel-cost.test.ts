@@ -260,7 +260,7 @@ void t.test('an evaluation ends at its limit, wherever it is', (t) => {
     t.throws(() => program.evaluate(values), CelLimitError, expression);
     // Not by the clock: others may have the processors.
     const tookMs = process.cpuUsage(before).user / 1000;
-    t.ok(tookMs < 5000, `${expression} took ${tookMs} ms`);
+    t.ok(tookMs < 20_000, `${expression} took ${tookMs} ms`);
     t.comment(Math.round(tookMs), expression.slice(0, 60));
   }
   t.equal(compile('n.size() == 2000', variables).evaluate({ n: toCel(numbers) }), true);

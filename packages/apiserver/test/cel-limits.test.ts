@@ -115,7 +115,7 @@ await t.test('a rule ends at its limit, and others are answered meanwhile', asyn
     /list: Invalid value: "array": 'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule: failed rule: self\.all\(a/u,
   );
   t.notMatch(answer.body.message, 'self.size() < 0', 'no further rules are run');
-  t.ok(othersMs < 1000, `others waited ${othersMs} ms`);
+  t.ok(othersMs < 10_000, `others waited ${othersMs} ms`);
 });
 
 await t.test('all rules of an object share a budget', async (t) => {
@@ -170,7 +170,7 @@ async function underPolicy(kind: 'Validating' | 'Mutating', spec: object): Promi
   // A consistent read: the server knows of the policy then.
   await api.request('GET', `${registration}/${bindings}`);
   const { answer, othersMs } = await withOthers(api.request('POST', `${configMaps}?dryRun=All`, { body: configMap }));
-  t.ok(othersMs < 5000, `others waited ${othersMs} ms`);
+  t.ok(othersMs < 20_000, `others waited ${othersMs} ms`);
   await api.request('DELETE', `${registration}/${policies}/p`);
   await api.request('DELETE', `${registration}/${bindings}/p`);
   return answer;

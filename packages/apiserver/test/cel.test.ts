@@ -47,7 +47,7 @@ void t.test('regular expressions are RE2: no pattern takes more than linear time
       false,
     );
   // Backtracking would take longer than there is time.
-  t.ok(performance.now() - startMs < 10_000);
+  t.ok(performance.now() - startMs < 30_000);
   t.equal(evaluate('"ABC".matches("(?i)b") && !"abc".matches("^b")'), true);
   t.equal(evaluate('"a-b".matches("^[a-z](-[a-z])*$") && self.name.matches(r"^\\w+\\z")'), true);
   t.throws(() => evaluate('"x".matches("(?=x)")'), CelError, 'RE2 looks at nothing but what it takes');
