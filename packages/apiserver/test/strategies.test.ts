@@ -898,16 +898,21 @@ void t.test('a pod’s deletion waits for its kubelet only', async (t) => {
 
 void t.test('what is not there is Go’s zero value', async (t) => {
   const preferred = { weight: 1, podAffinityTerm: {} };
+  const preference = { matchExpressions: [{ key: 'a' }], matchFields: [{ operator: 'In', values: ['a'] }] };
   const affinity = {
-    nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1 }] },
+    nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1 }, { preference }] },
     podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [preferred, { weight: 1 }] },
   };
   const terms = 'spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution';
+  const node = 'spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[1]';
   const { errors } = create('Pod', pod({ affinity, readinessGates: [{}] }, { livenessProbe: { httpGet: {} } }));
   t.strictSame(
     errors.filter((each) => !/name part must consist/u.test(each)),
     [
       'spec.containers[0].livenessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive',
+      `${node}.weight: Invalid value: 0: must be in the range 1-100`,
+      `${node}.preference.matchExpressions[0].operator: Invalid value: "": not a valid selector operator`,
+      `${node}.preference.matchFields[0].key: Invalid value: "": not a valid field selector key`,
       ...[0, 1].flatMap((i) => [
         `${terms}[${i}].podAffinityTerm.topologyKey: Required value: can not be empty`,
         `${terms}[${i}].podAffinityTerm.topologyKey: Invalid value: "": name part must be non-empty`,

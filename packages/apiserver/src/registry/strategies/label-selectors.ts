@@ -21,7 +21,7 @@ export function validateLabelSelector(path: string, selector: LabelSelector | un
 
 function validateRequirement(
   path: string,
-  { key, operator, values = [] }: { key: string; operator: string; values?: string[] },
+  { key, operator = '', values = [] }: { key?: string; operator?: string; values?: string[] },
 ): FieldError[] {
   const errors: FieldError[] = [];
   if (operator === 'In' || operator === 'NotIn') {

@@ -109,12 +109,12 @@ function validateTerm(path: string, { matchExpressions = [], matchFields = [] }:
 }
 
 interface Requirement {
-  key: string;
-  operator: string;
+  key?: string;
+  operator?: string;
   values?: string[];
 }
 
-function validateNodeRequirement(path: string, { key, operator, values = [] }: Requirement): FieldError[] {
+function validateNodeRequirement(path: string, { key, operator = '', values = [] }: Requirement): FieldError[] {
   const errors: FieldError[] = [];
   switch (operator) {
     case 'In':
@@ -143,7 +143,7 @@ function validateNodeRequirement(path: string, { key, operator, values = [] }: R
   return errors;
 }
 
-function validateFieldRequirement(path: string, { key, operator, values = [] }: Requirement): FieldError[] {
+function validateFieldRequirement(path: string, { key = '', operator = '', values = [] }: Requirement): FieldError[] {
   const errors: FieldError[] = [];
   if (operator === 'In' || operator === 'NotIn') {
     if (values.length !== 1)
@@ -161,7 +161,7 @@ function validateFieldRequirement(path: string, { key, operator, values = [] }: 
   return errors;
 }
 
-function validateWeight(path: string, weight: number): FieldError[] {
+function validateWeight(path: string, weight = 0): FieldError[] {
   return weight < 1 || weight > 100 ? [fieldInvalid(path, weight, 'must be in the range 1-100')] : [];
 }
 
