@@ -1,4 +1,4 @@
-// Kubernetes' own conformance tests (e2e.test of 1.20) on hollow nodes.
+// Kubernetes' own conformance tests (e2e.test of 1.20) on hollow nodes: those of the lists in test/conformance.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -11,10 +11,12 @@ import { missingPrograms, upstreamProgram } from './upstream-programs.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const PORT_BASE = 26_900;
-const PROGRAMS = 4;
+const PROGRAMS = 8;
 const program = upstreamProgram('e2e.test');
 const kubectl = missingPrograms('kubectl') === false ? upstreamProgram('kubectl') : 'kubectl';
 const skip = missingPrograms('e2e.test');
+const options = { skip, timeout: 1_800_000 };
+const isSerial = (name: string): boolean => name.includes('[Serial]');
 
 /** Runs the tests of these names. Returns PASSED or FAILED for each that has run. */
 async function runTests(
@@ -51,10 +53,16 @@ async function runTests(
   return results;
 }
 
-await t.test('the API passes the conformance tests of API machinery', { skip, timeout: 900_000 }, async (t) => {
-  const list = (await readFile(join(root, 'test', 'conformance', 'api.txt'), 'utf8'))
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'));
+/** The names in these lists of test/conformance. */
+async function readLists(lists: readonly string[]): Promise<readonly string[]> {
+  const texts = await Promise.all(
+    lists.map(async (each) => await readFile(join(root, 'test', 'conformance', `${each}.txt`), 'utf8')),
+  );
+  return texts.flatMap((text) => text.split('\n')).filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+await t.test('a cluster of hollow nodes passes the conformance tests that need no containers', options, async (t) => {
+  const list = await readLists((process.env['CONFORMANCE_LISTS'] ?? 'api,hollow').split(','));
   const report = await mkdtemp(join(tmpdir(), 'naru-conformance-'));
   await using cluster = await ProcessCluster.start({
     root,
@@ -62,14 +70,22 @@ await t.test('the API passes the conformance tests of API machinery', { skip, ti
     flags: ['--kv', '1', '--apiservers', '1', '--nodes', '2', '--runtime', 'hollow'],
   });
   const results = new Map<string, string>();
-  // Mostly they wait, each in a namespace of its own: so several programs share the list.
-  const shares = Array.from({ length: PROGRAMS }, (_, i) => list.filter((_name, at) => at % PROGRAMS === i));
+  const run = async (names: readonly string[], share: string): Promise<void> => {
+    if (names.length === 0) return;
+    const where = { kubeconfig: cluster.kubeconfig, reportDir: join(report, share) };
+    for (const [name, result] of await runTests(names, where)) results.set(name, result);
+  };
+  // Mostly they wait, each in a namespace of its own: so several programs share the list. Serial ones want the nodes for themselves.
+  const [serial, others] = [list.filter(isSerial), list.filter((name) => !isSerial(name))];
   await Promise.all(
-    shares.map(async (names, i) => {
-      const options = { kubeconfig: cluster.kubeconfig, reportDir: join(report, String(i)) };
-      for (const [name, result] of await runTests(names, options)) results.set(name, result);
+    Array.from({ length: PROGRAMS }, async (_, i) => {
+      await run(
+        others.filter((_name, at) => at % PROGRAMS === i),
+        String(i),
+      );
     }),
   );
+  await run(serial, 'serial');
   await rm(report, { recursive: true, force: true });
   for (const name of list) t.equal(results.get(name) ?? 'not run', 'PASSED', name);
 });
