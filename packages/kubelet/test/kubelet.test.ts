@@ -328,7 +328,7 @@ await t.test('volumes are folders below the container; a changed ConfigMap chang
     containers: [{ ...shell('true'), volumeMounts: [{ name: 'files', mountPath: '/x' }] }],
   });
   await eventually(async () => (await reasons('no-volume')).includes('FailedMount'));
-  t.equal(container(await get('no-volume'))?.state?.waiting?.reason, 'ContainerCreating');
+  await until('no-volume', (each) => container(each)?.state?.waiting?.reason === 'ContainerCreating');
   await remove('no-volume');
   await gone('no-volume');
 });

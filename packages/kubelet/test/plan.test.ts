@@ -601,6 +601,16 @@ await t.test('a node refuses what it cannot run', async (t) => {
     message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
   });
   t.match(admit(asks('0'), node, [asks('0'), asks('0')]), { reason: 'OutOfpods' });
+  const dongles = (count: string): Pod =>
+    newPod({ containers: [{ name: 'c', resources: { requests: { 'example.com/dongle': count } } }] });
+  const allocatable = { ...node.status?.allocatable, 'example.com/dongle': '3' };
+  const withDongles = { ...node, status: { allocatable } };
+  t.equal(admit(dongles('1'), withDongles, [dongles('2')]), undefined);
+  t.same(admit(dongles('2'), withDongles, [dongles('2')]), {
+    reason: 'OutOfexample.com/dongle',
+    message: "Node didn't have enough resource: example.com/dongle, requested: 2, used: 2, capacity: 3",
+  });
+  t.equal(admit(dongles('2'), node, []), undefined, 'not a resource of the node');
   t.match(admit(newPod({ nodeSelector: { zone: 'b' } }), node, []), { reason: 'NodeAffinity' });
   const operators: [string, string[], boolean][] = [
     ['In', ['4', '5'], true],

@@ -18,7 +18,7 @@ export interface Refusal {
 }
 
 /** What a pod asks for of a resource: in thousandths for cpu, in units otherwise. */
-function requested(pod: Pod, resource: 'cpu' | 'memory'): number {
+function requested(pod: Pod, resource: string): number {
   const quantity = podRequests(pod.spec).get(resource) ?? zeroQuantity;
   return resource === 'cpu' ? quantity.milliValue() : quantity.value();
 }
@@ -51,8 +51,8 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[]): Refusal | u
   if (insufficient !== undefined) return insufficient;
   if (!matchesNodeAffinity(pod.spec, node))
     return failed('NodeAffinity', "node(s) didn't match Pod's node affinity/selector");
-  const taken = others.flatMap(hostPorts);
-  if (hostPorts(pod).some((port) => taken.some((each) => collide(port, each))))
+  const wanted = hostPorts(pod);
+  if (wanted.length > 0 && others.flatMap(hostPorts).some((each) => wanted.some((port) => collide(port, each))))
     return failed('NodePorts', "node(s) didn't have free ports for the requested pod ports");
   const evicts = node.spec?.taints?.some(
     (taint) => taint.effect === 'NoExecute' && !isTolerated(pod.spec?.tolerations, taint),
@@ -68,9 +68,10 @@ function insufficientResource(pod: Pod, node: Node, others: readonly Pod[]): Ref
     message: `Node didn't have enough resource: ${name}, requested: ${numbers[0]}, used: ${numbers[1]}, capacity: ${numbers[2]}`,
   });
   if (others.length + 1 > podsMax) return insufficient('pods', [1, others.length, podsMax]);
-  for (const resource of ['cpu', 'memory'] as const) {
+  for (const resource of new Set(['cpu', 'memory', 'ephemeral-storage', ...podRequests(pod.spec).keys()])) {
     const wanted = requested(pod, resource);
     const text = allocatable[resource];
+    // An extended resource that the node does not know is the cluster’s, and not for it to refuse.
     if (wanted === 0 || text === undefined) continue;
     const capacity = resource === 'cpu' ? parseQuantity(text).milliValue() : parseQuantity(text).value();
     const used = others.reduce((sum, each) => sum + requested(each, resource), 0);
