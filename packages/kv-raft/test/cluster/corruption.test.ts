@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { StatusResponse } from '@naru/etcd';
+import { EtcdError, type StatusResponse } from '@naru/etcd';
 import { EtcdClient } from '@naru/etcd-client';
 import { eventually } from '@naru/testkit';
 import t from 'tap';
@@ -74,14 +74,16 @@ await t.test('a member whose keys differ is found, after a compaction and when i
   };
   await eventually(caughtUp, DEADLINE);
   t.equal((await ofC.range({ key: bytes('kept'), serializable: true })).kvs[0]?.value.toString(), 'bad');
-  t.same(await errors(), []);
-  await compact();
+  // The compaction before is compared again, too: the alarm may come before the next one.
+  await compact().catch((error: unknown) => {
+    if (!(error instanceof EtcdError && error.code === 'corrupt')) throw error;
+  });
   await eventually(async () => (await errors()).includes(corrupt), DEADLINE);
   await t.rejects(client.put({ key: bytes('x') }), { code: 'corrupt', message: 'etcdserver: corrupt cluster' });
 
   const disarm = { action: 'DEACTIVATE', memberID: `${header.memberId}`, alarm: 'CORRUPT' };
-  await fetch(`${a.clientUrl}/v3/maintenance/alarm`, { method: 'POST', body: JSON.stringify(disarm) });
-  t.same(await errors(), []);
+  const disarmed = await fetch(`${a.clientUrl}/v3/maintenance/alarm`, { method: 'POST', body: JSON.stringify(disarm) });
+  t.match(await disarmed.json(), { alarms: [{ memberID: `${header.memberId}`, alarm: 'CORRUPT' }] });
   await cluster.stopMember(c, 'SIGTERM');
   cluster.startMember(c);
   await eventually(async () => (await errors()).includes(corrupt), DEADLINE);
