@@ -14,6 +14,8 @@ export interface LogOptions {
   readonly stream?: LogStream | undefined;
   /** Whether the container may still write: following ends when it does not and all is read. */
   readonly isRunning: () => Promise<boolean>;
+  /** Called when it is settled where the log is read from: what is written from now on is told. */
+  readonly onOpen?: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -29,6 +31,7 @@ export async function* readLog(path: string, options: LogOptions): AsyncGenerato
   let next: FileHandle | undefined;
   try {
     let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
+    options.onOpen?.();
     for (;;) {
       // Asked before reading, so that nothing written before the end is missed.
       const mayGrow = options.follow && (await options.isRunning());

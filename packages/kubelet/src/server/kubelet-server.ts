@@ -143,8 +143,8 @@ export class KubeletServer implements AsyncDisposable {
     const signal = AbortSignal.any([closed.signal, this.#stop.signal]);
     try {
       raw.writeHead(200, { 'content-type': 'text/plain', 'transfer-encoding': 'chunked' });
-      raw.flushHeaders();
-      for await (const chunk of readLog(log.path, { ...query, isRunning: log.isRunning, signal }))
+      const onOpen = (): void => raw.flushHeaders();
+      for await (const chunk of readLog(log.path, { ...query, isRunning: log.isRunning, onOpen, signal }))
         if (!raw.write(chunk)) await once(raw, 'drain', { signal });
       raw.end();
     } catch (error) {
